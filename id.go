@@ -1,0 +1,55 @@
+package muster
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"regexp"
+	"time"
+)
+
+// Prefixes of ids. An id is a prefix and 26 lower-case characters: a 48-bit
+// millisecond time and 80 random bits in Crockford's base 32, so that ids of one
+// kind sort by the time they were made.
+const (
+	PrefixApplication = "app_"
+	PrefixCustomer    = "cus_"
+	PrefixAccount     = "acc_"
+	PrefixSubject     = "sub_"
+	PrefixDecision    = "dec_"
+	PrefixEvidence    = "evd_"
+	PrefixReview      = "rev_"
+	PrefixOperator    = "opr_"
+	PrefixToken       = "tok_"
+	PrefixWebhook     = "whk_"
+	PrefixMessage     = "msg_"
+	PrefixChallenge   = "chl_"
+	PrefixPack        = "pck_"
+	PrefixRequest     = "req_"
+	PrefixKey         = "key_"
+)
+
+const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
+
+// NewID makes an id at time now.
+func NewID(prefix string, now time.Time) string {
+	var b [16]byte
+	rand.Read(b[6:])
+	ms := uint64(now.UnixMilli())
+	b[0], b[1] = byte(ms>>40), byte(ms>>32)
+	binary.BigEndian.PutUint32(b[2:], uint32(ms))
+	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+	out := make([]byte, len(prefix)+26)
+	copy(out, prefix)
+	for i := len(out) - 1; i >= len(prefix); i-- {
+		out[i] = crockford[lo&31]
+		lo = lo>>5 | hi<<59
+		hi >>= 5
+	}
+	return string(out)
+}
+
+var reference = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// IsReference reports whether s has the form of a provider's own reference
+// (account, application). A card number has that form too: package validate refuses it.
+func IsReference(s string) bool { return reference.MatchString(s) }

@@ -1,0 +1,41 @@
+package muster
+
+// Scope is a permission that a token carries. A route names the one it needs.
+type Scope string
+
+const (
+	ScopeApply     Scope = "applications:write" // post, correct, withdraw applications
+	ScopeRead      Scope = "read"               // redacted views, decisions, packs
+	ScopeEvidence  Scope = "evidence:write"     // record what was seen
+	ScopeReview    Scope = "reviews:write"      // resolve
+	ScopeReveal    Scope = "reveal"             // see personal values, with a purpose
+	ScopePacks     Scope = "packs:write"        // activate policy packs
+	ScopeAccounts  Scope = "accounts:write"     // move accounts
+	ScopeWebhooks  Scope = "webhooks:write"
+	ScopeOperators Scope = "operators:write" // operators and tokens
+	ScopeMetrics   Scope = "metrics"
+)
+
+// Scopes lists every scope, for tables and tests.
+var Scopes = []Scope{
+	ScopeApply, ScopeRead, ScopeEvidence, ScopeReview, ScopeReveal, ScopePacks, ScopeAccounts, ScopeWebhooks,
+	ScopeOperators, ScopeMetrics,
+}
+
+// Principal is who calls: an operator through one of their tokens. Two tokens
+// of one operator are one person.
+type Principal struct {
+	Operator string
+	Token    string
+	Scopes   []Scope
+}
+
+// May reports whether p carries s.
+func (p Principal) May(s Scope) bool {
+	for _, x := range p.Scopes {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
