@@ -1,0 +1,80 @@
+package onboard
+
+import (
+	"context"
+	"time"
+
+	"github.com/muster-cip/muster"
+)
+
+// DB opens transactions. InTx may run fn again after a serialization failure,
+// so fn has no effect but through its Tx; what fn returns is what InTx returns.
+// When InTx returns nil, what fn wrote is committed and synced. Concurrent
+// calls may share one commit; one that fails undoes only its own writes.
+type DB interface {
+	InTx(ctx context.Context, fn func(Tx) error) error
+	View(ctx context.Context, fn func(Tx) error) error // read only, one snapshot
+}
+
+// Tx is one transaction's view of the store. The time of everything in it is Now.
+type Tx interface {
+	Now() time.Time
+	Files
+	Findings
+	Indexes
+	Log
+	Jobs
+}
+
+// Files are applications, customers, accounts, subjects and claims.
+// Get-methods return CodeNotFound; Put-methods insert where Version is 0, else
+// update the row of that version (CodeStale otherwise) and raise Version by one.
+type Files interface {
+	Application(ctx context.Context, idOrReference string) (*muster.ApplicationRecord, error)
+	PutApplication(ctx context.Context, r *muster.ApplicationRecord) error // CodeConflict: reference taken
+	Customer(ctx context.Context, id string) (*muster.CustomerRecord, error)
+	PutCustomer(ctx context.Context, r *muster.CustomerRecord) error
+	Account(ctx context.Context, idOrReference string) (*muster.AccountRecord, error)
+	AccountsOf(ctx context.Context, customer string) ([]*muster.AccountRecord, error)
+	PutAccount(ctx context.Context, r *muster.AccountRecord) error // CodeConflict: reference taken
+	Subjects(ctx context.Context, customer string) ([]*muster.SubjectRecord, error)
+	PutSubjects(ctx context.Context, rs ...*muster.SubjectRecord) error                     // insert or replace
+	Claims(ctx context.Context, subject string, revision int) (*muster.ClaimsRecord, error) // revision 0: the latest
+	AddClaims(ctx context.Context, rs ...*muster.ClaimsRecord) error
+}
+
+// Findings are evidence, challenges, decisions and reviews.
+type Findings interface {
+	EvidenceOf(ctx context.Context, customer string) ([]*muster.EvidenceRecord, error) // of all its subjects, oldest first
+	AddEvidence(ctx context.Context, r *muster.EvidenceRecord) error
+	Challenge(ctx context.Context, id string) (*muster.ChallengeRecord, error)
+	AddChallenge(ctx context.Context, r *muster.ChallengeRecord) error
+	SpendAttempt(ctx context.Context, id string) (left int, err error) // one statement: decrement where left > 0 and not done and not expired at Now; CodeRateLimited where none is left
+	FinishChallenge(ctx context.Context, id string) error
+	ChallengesTo(ctx context.Context, target []byte, since time.Time) (int, error)
+	Decision(ctx context.Context, id string) (*muster.DecisionRecord, error)
+	AddDecision(ctx context.Context, r *muster.DecisionRecord) error
+	OpenReview(ctx context.Context, application string) (*muster.ReviewRecord, error) // open or proposed; CodeNotFound
+	Review(ctx context.Context, id string) (*muster.ReviewRecord, error)
+	PutReview(ctx context.Context, r *muster.ReviewRecord) error
+}
+
+// Indexes are the blind indexes.
+type Indexes interface {
+	// AddIndex writes rows; one that is there already is left.
+	AddIndex(ctx context.Context, rows ...muster.IndexRow) error
+	// CountHandles counts the distinct handles under a digest with one of the roles, made since (zero: ever).
+	CountHandles(ctx context.Context, kind string, digest []byte, roles []muster.SubjectRole, since time.Time) (int64, error)
+}
+
+// Log appends leaves. Their order is decided in this transaction: indexes are
+// dense and rise in the order of commits. ref is the id of the record that the
+// leaf commits to ("" for none); each leaf has a record or a tombstone.
+type Log interface {
+	Append(ctx context.Context, leaf []byte, ref string) error
+}
+
+// Jobs is background work, enqueued in the transaction that causes it.
+type Jobs interface {
+	Enqueue(ctx context.Context, jobs ...*muster.Job) error
+}

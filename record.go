@@ -1,0 +1,255 @@
+package muster
+
+import "time"
+
+// Records are what the store keeps, one struct a table. They hold ids, states,
+// counts, times, outcomes and sealed bytes; never a clear personal value.
+// docs/leakage.md lists each column and what it gives away.
+
+// Meta is the deployment's own record, made at first start and never changed.
+type Meta struct {
+	Deployment string // random id; part of all associated data
+	Mode       string // production | sandbox
+	Origin     string // of the log
+	Made       time.Time
+}
+
+// CustomerRecord is a customer on file.
+type CustomerRecord struct {
+	ID      string
+	Kind    PartyKind
+	Made    time.Time
+	Version int64 // goes up with every change; the ETag
+}
+
+// ApplicationRecord is an application on file.
+type ApplicationRecord struct {
+	ID        string
+	Reference string
+	MAC       []byte // keyed digest of the request as parsed, for idempotency
+	Customer  string
+	Account   string // account id
+	State     string
+	Revision  int // of its claims, from 1
+	Received  time.Time
+	Updated   time.Time
+	Decision  string // latest decision id
+	Version   int64
+	Shadow    bool // decided in observe mode: nothing was enforced
+}
+
+// AccountRecord is an account on file.
+type AccountRecord struct {
+	ID           string
+	Reference    string // the provider's own
+	Customer     string
+	Parent       string // account id, "" for none
+	Relation     Relation
+	State        string
+	InterimSince time.Time // zero: never
+	Opened       time.Time // first active
+	Closed       time.Time
+	Decision     string // latest decision that moved it
+	Version      int64
+}
+
+// SubjectRecord is a person on one customer's file.
+type SubjectRecord struct {
+	ID       string
+	Customer string
+	Role     SubjectRole
+	Pointer  string         // into the claims; "" once removed from them
+	Key      string         // id in the key store
+	Revision int            // of this subject's claims
+	Changed  map[string]int // attribute -> revision at which its claim last changed
+	Erased   time.Time
+}
+
+// ClaimsRecord is one revision of one subject's claims, sealed.
+type ClaimsRecord struct {
+	Subject  string
+	Revision int
+	At       time.Time
+	By       string // operator id
+	Sealed   []byte
+}
+
+// EvidenceRecord is evidence, and what was seen, sealed.
+type EvidenceRecord struct {
+	Evidence
+	Application string
+	Sealed      []byte // details: document type, issuer, number, dates; nil where none
+}
+
+// DecisionRecord is a decision on file.
+type DecisionRecord struct {
+	ID          string
+	About       Ref
+	Application string
+	Customer    string
+	At          time.Time
+	Outcome     Outcome
+	Observed    bool   // decided in observe mode
+	Body        []byte // the decision, stripped, JSON; what C2 commits to
+	Facts       []byte // sealed parts
+	Salt        []byte // of C2, sealed under the compliance key
+	Leaf        int64  // index in the log; filled when read
+}
+
+// IndexRow leads from the digest of a value to a handle (package vault).
+type IndexRow struct {
+	Kind   string
+	Digest []byte
+	Handle []byte
+	Role   SubjectRole
+	Made   time.Time
+}
+
+// ReviewRecord is a case that waits for a person.
+type ReviewRecord struct {
+	ID          string
+	Application string
+	Customer    string
+	Decision    string   // that opened it
+	Rules       []string // "pack/rule" that asked for it
+	State       string   // open | proposed | resolved | moot
+	Opened      time.Time
+	Proposal    []byte // JSON of a resolution that waits for a second operator
+	Proposer    string
+	Evidence    string // the resolution
+	Version     int64
+}
+
+// States of a review.
+const (
+	ReviewOpen     = "open"
+	ReviewProposed = "proposed"
+	ReviewResolved = "resolved"
+	ReviewMoot     = "moot" // a later decision no longer asks for it
+)
+
+// ChallengeRecord is a one-time code that was sent.
+type ChallengeRecord struct {
+	ID          string
+	Application string
+	Subject     string
+	Method      string // contact.email | contact.phone
+	Revision    int
+	MAC         []byte // keyed hash of the code
+	Target      []byte // blind-index digest of the address, for limits
+	Made        time.Time
+	Expires     time.Time
+	Left        int // attempts
+	Done        bool
+}
+
+// Job is one piece of background work. Rows hold ids, never values.
+type Job struct {
+	ID        string
+	Kind      string // deliver.webhook | send.code | application.due | ...
+	Ref       string // what it is about: an id
+	Payload   []byte // JSON of ids and outcomes
+	RunAt     time.Time
+	Attempts  int
+	Fence     int64  // of the lease under which it was taken
+	LastError string // a code, never a value
+}
+
+// WebhookRecord is an endpoint that events go to.
+type WebhookRecord struct {
+	ID      string
+	URL     string
+	Events  []string // empty: all
+	Secret  []byte   // sealed
+	Enabled bool
+	Made    time.Time
+	Version int64
+}
+
+// DeliveryRecord is one attempt to deliver.
+type DeliveryRecord struct {
+	Message string // webhook-id: the same over retries
+	Webhook string
+	Event   string
+	Ref     string
+	At      time.Time
+	Attempt int
+	Status  int    // HTTP status, 0 where none came
+	Error   string // a code
+	Took    time.Duration
+}
+
+// OperatorRecord is a named person on staff.
+type OperatorRecord struct {
+	ID       string
+	Name     string
+	Made     time.Time
+	Disabled time.Time
+}
+
+// TokenRecord is a token; the secret is kept as a keyed hash only.
+type TokenRecord struct {
+	ID       string
+	Operator string
+	Name     string
+	MAC      []byte
+	Scopes   []Scope
+	Made     time.Time
+	Expires  time.Time
+	Revoked  time.Time
+}
+
+// PackRecord is a policy pack's bytes, by digest.
+type PackRecord struct {
+	Digest  string
+	ID      string
+	Edition string
+	Source  []byte
+	Made    time.Time
+}
+
+// ActivationRecord says that a pack edition decides from an instant on, until
+// a later one of the same pack does.
+type ActivationRecord struct {
+	ID        string
+	Pack      string // pack id
+	Digest    string
+	Effective time.Time
+	Proposer  string
+	Approver  string // "" until approved
+	Observe   bool   // decide and record, enforce nothing
+	Retire    bool   // the pack stops deciding
+	Made      time.Time
+	Approved  time.Time
+}
+
+// IdempotencyRecord keeps the answer to a write that has no reference.
+type IdempotencyRecord struct {
+	Operator string
+	Key      string
+	MAC      []byte // of method, path and body
+	Status   int
+	Body     []byte // sealed
+	Expires  time.Time
+}
+
+// CheckpointRecord is a signed head of the log.
+type CheckpointRecord struct {
+	Size   int64
+	Signed []byte // note with our signature and cosignatures
+	Made   time.Time
+}
+
+// Lease is the right to do one duty, with a fencing token that only goes up.
+type Lease struct {
+	Name   string
+	Holder string
+	Fence  int64
+	Until  time.Time
+}
+
+// Page asks for a part of a list: at most Limit rows after the key After.
+type Page struct {
+	After string
+	Limit int
+}
