@@ -42,6 +42,7 @@ type Decision struct {
 	Outcome     Outcome           `json:"outcome"`
 	Needs       []Need            `json:"needs,omitempty"`
 	Limits      Limits            `json:"limits"`
+	Interim     bool              `json:"interim,omitempty"` // needs are open, and meanwhile the account may be used within Limits
 	Obligations []string          `json:"obligations,omitempty"`
 	Reasons     []Reason          `json:"reasons"`
 	Observed    []Reason          `json:"observed,omitempty"` // rules in observe mode that held; they changed nothing
