@@ -26,6 +26,8 @@ const (
 	PrefixPack        = "pck_"
 	PrefixRequest     = "req_"
 	PrefixKey         = "key_"
+	PrefixEntry       = "ent_"
+	PrefixActivation  = "act_"
 )
 
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -96,6 +96,20 @@ type DecisionRecord struct {
 	Leaf        int64  // index in the log; filled when read
 }
 
+// EntryRecord is what a leaf of any type but a decision commits to: a reveal, a
+// use, a pack activated, an operator added, ... One row each, ids and words of
+// closed vocabularies only.
+type EntryRecord struct {
+	ID       string
+	Type     string // as the leaf's type
+	At       time.Time
+	Operator string // who, "" for Muster itself
+	About    Ref    // what it concerns; both "" where nothing single
+	Body     []byte // canonical JSON
+	Salt     []byte // sealed under the compliance key
+	Leaf     int64  // index in the log; filled when read
+}
+
 // IndexRow leads from the digest of a value to a handle (package vault).
 type IndexRow struct {
 	Kind   string

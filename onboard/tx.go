@@ -72,6 +72,7 @@ type Indexes interface {
 // leaf commits to ("" for none); each leaf has a record or a tombstone.
 type Log interface {
 	Append(ctx context.Context, leaf []byte, ref string) error
+	AddEntry(ctx context.Context, r *muster.EntryRecord) error // the record of a leaf that is no decision
 }
 
 // Jobs is background work, enqueued in the transaction that causes it.
