@@ -1,0 +1,120 @@
+// Package durable puts bytes on disk so that they are whole or absent.
+//
+// Rules of this room:
+//   - It imports nothing of Muster's own.
+//   - When a call returns nil, the bytes and their name outlive a power cut.
+//   - When a call returns an error, the old file is either untouched or already
+//     replaced by the whole new one; a reader never sees a part. After an error
+//     past the rename the caller must treat the outcome as unknown and look.
+package durable
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// file is what a write needs of an open file.
+type file interface {
+	Write(p []byte) (int, error)
+	Sync() error
+	Close() error
+	Name() string
+}
+
+// disk is the seam through which tests make each step fail before or after it landed.
+type disk interface {
+	create(dir string, perm fs.FileMode) (file, error)
+	rename(from, to string) error
+	remove(path string) error
+	syncDir(dir string) error
+	mkdir(path string, perm fs.FileMode) error
+}
+
+// WriteFile replaces path with data: a temporary file beside it is written and
+// synced, renamed over path, and the directory is synced. The directory must
+// exist. A crash leaves at most a file named ".tmp-*" behind, which no reader opens.
+func WriteFile(path string, data []byte, perm fs.FileMode) error {
+	return writeFile(system{}, path, data, perm)
+}
+
+func writeFile(d disk, path string, data []byte, perm fs.FileMode) error {
+	dir := filepath.Dir(path)
+	f, err := d.create(dir, perm)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = d.rename(f.Name(), path)
+	}
+	if err != nil {
+		d.remove(f.Name()) // a leftover is harmless; the first error is the one to tell
+		return err
+	}
+	return d.syncDir(dir)
+}
+
+// SyncDir makes the names in dir outlive a power cut.
+func SyncDir(dir string) error { return system{}.syncDir(dir) }
+
+// MkdirAll makes dir and its missing parents; each new name is synced in its parent.
+func MkdirAll(dir string, perm fs.FileMode) error { return mkdirAll(system{}, dir, perm) }
+
+func mkdirAll(d disk, dir string, perm fs.FileMode) error {
+	err := d.mkdir(dir, perm)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		// The name may be another process's of a moment ago, not yet synced:
+		// what is put below it is durable only if the name is.
+		return d.syncDir(filepath.Dir(dir))
+	case errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir:
+		if err := mkdirAll(d, filepath.Dir(dir), perm); err != nil {
+			return err
+		}
+		if err := d.mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	case err != nil:
+		return err
+	}
+	return d.syncDir(filepath.Dir(dir))
+}
+
+// system is the machine's own disk.
+type system struct{}
+
+func (system) create(dir string, perm fs.FileMode) (file, error) {
+	f, err := os.CreateTemp(dir, ".tmp-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(perm); err != nil {
+		f.Close()
+		os.Remove(f.Name())
+		return nil, err
+	}
+	return f, nil
+}
+
+func (system) rename(from, to string) error              { return os.Rename(from, to) }
+func (system) remove(path string) error                  { return os.Remove(path) }
+func (system) mkdir(path string, perm fs.FileMode) error { return os.Mkdir(path, perm) }
+
+func (system) syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}

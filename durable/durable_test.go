@@ -1,0 +1,155 @@
+package durable
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var errDisk = errors.New("disk failure")
+
+// broken fails at one step: before it is done, or after it was done.
+type broken struct {
+	system
+	step  string
+	after bool
+}
+
+func (b broken) at(step string, do func() error) error {
+	if b.step != step {
+		return do()
+	}
+	if b.after {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	return errDisk
+}
+
+type brokenFile struct {
+	file
+	b broken
+}
+
+func (f brokenFile) Write(p []byte) (int, error) {
+	var n int
+	err := f.b.at("write", func() (err error) { n, err = f.file.Write(p); return err })
+	return n, err
+}
+func (f brokenFile) Sync() error { return f.b.at("sync", f.file.Sync) }
+func (f brokenFile) Close() error {
+	err := f.b.at("close", f.file.Close)
+	f.file.Close()
+	return err
+}
+
+func (b broken) create(dir string, perm fs.FileMode) (f file, err error) {
+	err = b.at("create", func() error { f, err = b.system.create(dir, perm); return err })
+	if f != nil {
+		f = brokenFile{f, b}
+	}
+	return f, err
+}
+func (b broken) rename(from, to string) error {
+	return b.at("rename", func() error { return b.system.rename(from, to) })
+}
+func (b broken) syncDir(dir string) error {
+	return b.at("syncdir", func() error { return b.system.syncDir(dir) })
+}
+
+func TestWriteFileReplaces(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "f")
+	for _, want := range []string{"one", "", "a longer text"} {
+		if err := WriteFile(path, []byte(want), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != want {
+			t.Fatalf("got %q, %v; want %q", got, err, want)
+		}
+	}
+	fi, err := os.Stat(path)
+	if err != nil || fi.Mode().Perm() != 0o640 {
+		t.Fatalf("mode %v, %v", fi.Mode(), err)
+	}
+}
+
+func TestFailedWriteLeavesOldOrNewWhole(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"create", "write", "sync", "close", "rename", "syncdir"} {
+		for _, after := range []bool{false, true} {
+			name := step + " before"
+			if after {
+				name = step + " after"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				path := filepath.Join(dir, "f")
+				if err := WriteFile(path, []byte("old"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				err := writeFile(broken{step: step, after: after}, path, []byte("new"), 0o600)
+				if !errors.Is(err, errDisk) {
+					t.Fatalf("failure at %s was not told: %v", step, err)
+				}
+				want := "old"
+				if step == "rename" && after || step == "syncdir" {
+					want = "new"
+				}
+				got, err := os.ReadFile(path)
+				if err != nil || string(got) != want {
+					t.Fatalf("reopened: %q, %v; want %q", got, err, want)
+				}
+				if err := WriteFile(path, []byte("again"), 0o600); err != nil {
+					t.Fatalf("the next write fails: %v", err)
+				}
+				names, err := os.ReadDir(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, n := range names {
+					if n.Name() != "f" && !strings.HasPrefix(n.Name(), ".tmp-") {
+						t.Errorf("left behind: %s", n.Name())
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestWriteFileNeedsItsDirectory(t *testing.T) {
+	t.Parallel()
+	err := WriteFile(filepath.Join(t.TempDir(), "no", "f"), nil, 0o600)
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestMkdirAllSyncsEveryNewName(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	dir := filepath.Join(root, "a", "b", "c")
+	if err := mkdirAll(broken{step: "syncdir"}, dir, 0o700); !errors.Is(err, errDisk) {
+		t.Fatalf("an unsynced name was not told: %v", err)
+	}
+	for range 2 {
+		if err := MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := MkdirAll(filepath.Join(root, "file", "below"), 0o700); err == nil {
+		t.Fatal("made a directory below a file")
+	}
+}
