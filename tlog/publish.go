@@ -1,0 +1,203 @@
+package tlog
+
+import (
+	"bytes"
+	"context"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	merkle "golang.org/x/mod/sumdb/tlog"
+
+	"github.com/muster-cip/muster"
+)
+
+// Heads keeps the one head of the log. It carries the guarantee that matters
+// most: two heads that do not extend one another must never both be set.
+//
+// Head returns the last checkpoint set, nil where there is none yet. SetHead
+// replaces old by new, durably and only if the head is still old, byte for
+// byte; otherwise the error is of code conflict and nothing changed.
+type Heads interface {
+	Head(ctx context.Context) (signed []byte, err error)
+	SetHead(ctx context.Context, old, new []byte) error
+}
+
+// PublisherConfig is what a Publisher needs; all of it.
+type PublisherConfig struct {
+	Leaves   Leaves
+	Tiles    TileStore
+	Heads    Heads
+	Signer   note.Signer   // the log's key; its name is the origin
+	Verifier note.Verifier // of the same key: a head that others signed is refused
+}
+
+// Publisher makes tiles of new leaves and signs the head over them. Any number
+// may run: tiles are the same whoever writes them, and the head moves by
+// compare and swap.
+type Publisher struct {
+	PublisherConfig
+}
+
+// NewPublisher checks the configuration and names what is missing.
+func NewPublisher(c PublisherConfig) (*Publisher, error) {
+	var missing []string
+	for name, absent := range map[string]bool{
+		"Leaves": c.Leaves == nil, "Tiles": c.Tiles == nil, "Heads": c.Heads == nil,
+		"Signer": c.Signer == nil, "Verifier": c.Verifier == nil,
+	} {
+		if absent {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, muster.Errorf(muster.CodeInternal, "publisher is configured without %s", strings.Join(missing, ", "))
+	}
+	if c.Signer.Name() != c.Verifier.Name() || c.Signer.KeyHash() != c.Verifier.KeyHash() {
+		return nil, muster.Errorf(muster.CodeInternal, "publisher's signer and verifier are of different keys")
+	}
+	return &Publisher{c}, nil
+}
+
+// Publish reads the leaves past the head, puts the tiles that they fill or
+// touch, and signs and sets the new head. Without new leaves it returns the head
+// as it is. It reads at most 255 leaves that it has read before.
+//
+// What a crash leaves behind is tiles ahead of the head, which the next run
+// puts again, byte for byte the same. Errors: conflict where leaves, tiles and
+// head disagree, or where another publisher was faster (try again).
+func (p *Publisher) Publish(ctx context.Context) (Checkpoint, error) {
+	oldSigned, old, err := p.head(ctx)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	e, err := p.resume(ctx, old)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	if err := e.grow(ctx, p.Leaves, -1); err != nil {
+		return Checkpoint{}, err
+	}
+	if e.size == old.Size && oldSigned != nil {
+		return old, nil
+	}
+	if err := e.flush(ctx, old.Size); err != nil {
+		return Checkpoint{}, err
+	}
+	next := Checkpoint{Size: e.size, Root: e.root()}
+	if err := p.extends(ctx, old, next); err != nil {
+		return Checkpoint{}, err
+	}
+	next, err = SignCheckpoint(next, p.Signer)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	if err := p.Heads.SetHead(ctx, oldSigned, next.Signed); err != nil {
+		return Checkpoint{}, err
+	}
+	return next, nil
+}
+
+// head is the last head; the empty tree where there is none.
+func (p *Publisher) head(ctx context.Context) ([]byte, Checkpoint, error) {
+	signed, err := p.Heads.Head(ctx)
+	if err != nil {
+		return nil, Checkpoint{}, err
+	}
+	if signed == nil {
+		return nil, Checkpoint{Origin: p.Signer.Name(), Root: emptyRoot()}, nil
+	}
+	c, err := OpenCheckpoint(signed, p.Verifier)
+	return signed, c, err
+}
+
+// resume builds the right edge of the head's tree: its last leaves from the log,
+// the upper levels from tiles. Both must give the head's root, so that a leaf
+// that was changed or a tile that was exchanged stops the log here.
+func (p *Publisher) resume(ctx context.Context, head Checkpoint) (*edge, error) {
+	e := &edge{size: head.Size &^ (tileWidth - 1), put: p.Tiles.PutTile}
+	prover := NewProver(p.Tiles)
+	for level := 0; head.Size>>(tileHeight*level) > 0; level++ {
+		e.hashes = append(e.hashes, nil)
+		n := head.Size >> (tileHeight * level)
+		if level == 0 || n%tileWidth == 0 {
+			continue
+		}
+		data, err := prover.hashTile(ctx, tileAt(level, n-1, head.Size))
+		if err != nil {
+			if muster.ErrorCode(err) == muster.CodeNotFound {
+				e := muster.Errorf(muster.CodeConflict, "a tile that the head rests on is gone")
+				e.Hint = "rebuild the tiles from the leaves"
+				return nil, e
+			}
+			return nil, err
+		}
+		for len(data) > 0 {
+			e.hashes[level] = append(e.hashes[level], merkle.Hash(data[:merkle.HashSize]))
+			data = data[merkle.HashSize:]
+		}
+	}
+	if err := e.grow(ctx, p.Leaves, head.Size); err != nil {
+		return nil, err
+	}
+	if e.root() != head.Root {
+		return nil, muster.Errorf(muster.CodeConflict, "leaves and tiles do not give the root of the head that was signed")
+	}
+	return e, nil
+}
+
+// extends proves from the tiles as they were stored that next extends old. By
+// construction it does; what is signed cannot be taken back, so it is checked.
+func (p *Publisher) extends(ctx context.Context, old, next Checkpoint) error {
+	prover := NewProver(p.Tiles)
+	root, err := prover.Root(ctx, next.Size)
+	if err != nil {
+		return err
+	}
+	proof, err := prover.Consistency(ctx, old.Size, next.Size)
+	if err != nil {
+		return err
+	}
+	if root != next.Root || CheckConsistency(proof, old.Size, old.Root, next.Size, next.Root) != nil {
+		return muster.Errorf(muster.CodeConflict, "the stored tiles do not extend the last head; nothing was signed")
+	}
+	return nil
+}
+
+// Rebuild puts every tile of the tree of size, from the leaves alone, and
+// returns its root: byte for byte what publishing put. Partial tiles of smaller
+// sizes are left out; full ones stand for them.
+func Rebuild(ctx context.Context, leaves Leaves, tiles TileStore, size int64) (merkle.Hash, error) {
+	return build(ctx, leaves, size, tiles.PutTile)
+}
+
+// AuditTiles compares every tile of the tree of size with what the leaves give.
+// The error, of code conflict, names the first tile that differs or is absent.
+// The root is for comparing with a checkpoint.
+func AuditTiles(ctx context.Context, leaves Leaves, tiles TileStore, size int64) (merkle.Hash, error) {
+	return build(ctx, leaves, size, func(ctx context.Context, path string, want []byte) error {
+		got, err := tiles.Tile(ctx, path)
+		switch {
+		case muster.ErrorCode(err) == muster.CodeNotFound:
+			return muster.Errorf(muster.CodeConflict, "tile %s is absent", path)
+		case err != nil:
+			return err
+		case !bytes.Equal(got, want):
+			return muster.Errorf(muster.CodeConflict, "tile %s is not what the leaves give", path)
+		}
+		return nil
+	})
+}
+
+func build(ctx context.Context, leaves Leaves, size int64, put func(context.Context, string, []byte) error) (merkle.Hash, error) {
+	if size < 0 || size > MaxSize {
+		return merkle.Hash{}, muster.Errorf(muster.CodeInvalid, "size out of range")
+	}
+	e := &edge{put: put}
+	if err := e.grow(ctx, leaves, size); err != nil {
+		return merkle.Hash{}, err
+	}
+	if err := e.flush(ctx, 0); err != nil {
+		return merkle.Hash{}, err
+	}
+	return e.root(), nil
+}
