@@ -1,0 +1,86 @@
+package vault
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"hash"
+	"sync"
+)
+
+// macKey is one version of an HMAC-SHA-256 key, with its older versions behind
+// it. States are pooled: keying costs more than the MAC of a short value.
+type macKey struct {
+	version byte
+	states  sync.Pool
+	older   *macKey
+}
+
+type macState struct {
+	h   hash.Hash
+	buf []byte
+	sum [sha256.Size]byte
+}
+
+func newMACKey(version byte, key [32]byte, older *macKey) *macKey {
+	m := &macKey{version: version, older: older}
+	m.states.New = func() any { return &macState{h: hmac.New(sha256.New, key[:])} }
+	return m
+}
+
+// mac appends version and the first size bytes of the MAC over parts to dst.
+func (m *macKey) mac(dst []byte, size int, parts ...string) []byte {
+	s := m.states.Get().(*macState)
+	s.buf = fields(s.buf[:0], parts...)
+	s.h.Reset()
+	s.h.Write(s.buf)
+	dst = append(append(dst, m.version), s.h.Sum(s.sum[:0])[:size]...)
+	clear(s.buf)
+	m.states.Put(s)
+	return dst
+}
+
+// equal compares in constant time; an unknown version is not equal.
+func (m *macKey) equal(stored []byte, size int, parts ...string) bool {
+	if len(stored) != 1+size {
+		return false
+	}
+	for ; m != nil; m = m.older {
+		if m.version == stored[0] {
+			return subtle.ConstantTimeCompare(stored, m.mac(make([]byte, 0, 1+size), size, parts...)) == 1
+		}
+	}
+	return false
+}
+
+// CodeMAC is what is stored of a one-time code: 33 bytes, key version first. The
+// challenge is part of it, so that a code is good for its own challenge only.
+func (v *Vault) CodeMAC(challengeID, code string) []byte {
+	return v.set.Load().macs[nameCode].mac(nil, 32, "code", v.deployment, challengeID, code)
+}
+
+// CodeEqual compares a code with its stored MAC in constant time.
+func (v *Vault) CodeEqual(stored []byte, challengeID, code string) bool {
+	return v.set.Load().macs[nameCode].equal(stored, 32, "code", v.deployment, challengeID, code)
+}
+
+// RequestMAC is what is stored of a request body to know it again: 33 bytes, key
+// version first. A bare hash would let a thief test guesses at what is in it.
+func (v *Vault) RequestMAC(body []byte) []byte {
+	return v.set.Load().macs[nameRequest].mac(nil, 32, "request", v.deployment, string(body))
+}
+
+// RequestEqual compares a body with its stored MAC, of any key version.
+func (v *Vault) RequestEqual(stored, body []byte) bool {
+	return v.set.Load().macs[nameRequest].equal(stored, 32, "request", v.deployment, string(body))
+}
+
+// TokenMAC is what is stored of an API token: 33 bytes, key version first.
+func (v *Vault) TokenMAC(secret []byte) []byte {
+	return v.set.Load().macs[nameToken].mac(nil, 32, "token", v.deployment, string(secret))
+}
+
+// TokenEqual compares a token with its stored MAC, of any key version.
+func (v *Vault) TokenEqual(stored, secret []byte) bool {
+	return v.set.Load().macs[nameToken].equal(stored, 32, "token", v.deployment, string(secret))
+}
