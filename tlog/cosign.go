@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -27,6 +28,21 @@ func GenerateLogKey(origin string) (private, public string, err error) {
 		return "", "", muster.Errorf(muster.CodeInvalid, "the name of a log is a URL without scheme, without spaces or plus signs")
 	}
 	return note.GenerateKey(rand.Reader, origin)
+}
+
+// NewLogVerifier reads a log's public key in the one form that GenerateLogKey
+// writes; note.NewVerifier takes others too.
+func NewLogVerifier(public string) (note.Verifier, error) {
+	v, err := note.NewVerifier(public)
+	if err != nil {
+		return nil, muster.Errorf(muster.CodeInvalid, "not the public key of a log: %w", err)
+	}
+	b64, ok := strings.CutPrefix(public, fmt.Sprintf("%s+%08x+", v.Name(), v.KeyHash()))
+	raw, err := base64.StdEncoding.DecodeString(b64)
+	if !ok || err != nil || base64.StdEncoding.EncodeToString(raw) != b64 {
+		return nil, muster.Errorf(muster.CodeInvalid, "not the public key of a log")
+	}
+	return v, nil
 }
 
 // algCosignature is the signature type of cosignature/v1 (C2SP tlog-cosignature, "Format").

@@ -262,9 +262,9 @@ func (r *Report) backing(b *Bundle, opts VerifyOptions, verifier note.Verifier, 
 
 // key is the log's key that signatures are checked with.
 func (r *Report) key(b *Bundle, given note.Verifier) (note.Verifier, error) {
-	stated, err := note.NewVerifier(b.Key)
+	stated, err := NewLogVerifier(b.Key)
 	if err != nil {
-		return nil, wrong("the bundle's key is not the key of a log")
+		return nil, err
 	}
 	if given == nil {
 		r.not("the log's key was taken from the bundle: compare it with one that you got elsewhere (%s)", b.Key)
