@@ -27,6 +27,7 @@ type Facts struct {
 	Notice      NoticeFacts       `json:"notice"`
 	Absent      []string          `json:"absent,omitempty"`   // dotted paths of absent parts outside any party: notice, payment, payment.token, request.purpose, ...
 	Counts      map[string]int64  `json:"counts,omitempty"`   // by the name the pack gave: distinct customers on one card, ...
+	Magic       string            `json:"magic,omitempty"`    // sandbox only: the outcome that the applicant asked to see
 	Editions    map[string]string `json:"editions,omitempty"` // table -> edition: ip_country, addresses, phones
 }
 

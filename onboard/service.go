@@ -58,7 +58,6 @@ type SubjectView struct {
 	ID       string             `json:"id"`
 	Role     muster.SubjectRole `json:"role"`
 	Pointer  string             `json:"pointer"`
-	Kind     muster.PartyKind   `json:"kind"`
 	Revision int                `json:"revision"`
 	Foreign  string             `json:"foreign" enum:"presumed,us,foreign"`
 	Erased   bool               `json:"erased"`
@@ -85,14 +84,6 @@ type Revealed struct {
 	Application *muster.Application `json:"application"`
 	Revision    int                 `json:"revision"`
 	Withheld    []string            `json:"withheld,omitempty"` // pointers of erased subjects
-}
-
-// Resolution is a person's finding on a case.
-type Resolution struct {
-	Finding string    `json:"finding" enum:"clear,confirm" doc:"clear: the ground does not stand; confirm: it does"`
-	Rules   []string  `json:"rules,omitempty" doc:"pack/rule; absent: all that opened the case"`
-	Reason  string    `json:"reason" doc:"why, for the record; sealed"`
-	Expires time.Time `json:"expires,omitzero"`
 }
 
 // Move is an operator's or the provider's own move of an account.

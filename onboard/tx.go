@@ -50,7 +50,8 @@ type Findings interface {
 	Challenge(ctx context.Context, id string) (*muster.ChallengeRecord, error)
 	AddChallenge(ctx context.Context, r *muster.ChallengeRecord) error
 	SpendAttempt(ctx context.Context, id string) (left int, err error) // one statement: decrement where left > 0 and not done and not expired at Now; CodeRateLimited where none is left
-	FinishChallenge(ctx context.Context, id string) error
+	SetCode(ctx context.Context, id string, mac []byte) error
+	FinishChallenge(ctx context.Context, id string) error // CodeConflict where it is done already
 	ChallengesTo(ctx context.Context, target []byte, since time.Time) (int, error)
 	Decision(ctx context.Context, id string) (*muster.DecisionRecord, error)
 	AddDecision(ctx context.Context, r *muster.DecisionRecord) error

@@ -1,0 +1,243 @@
+package onboard
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/journal"
+	"github.com/muster-cip/muster/policy"
+)
+
+// decision is a decision on its way into the store.
+type decision struct {
+	muster.Decision
+	observed bool // no pack enforces: recorded, and nothing else
+	record   *muster.DecisionRecord
+	facts    *muster.Facts
+	events   []string // that moved the accounts, for the webhooks
+}
+
+// decide settles facts, asks the packs in effect, and moves application and
+// accounts in memory. save writes it all.
+func (s *Service) decide(ctx context.Context, tx Tx, f *file, facts *muster.Facts, event string, fresh digests) (*decision, error) {
+	now := tx.Now()
+	f.settle(facts, event, s.Mode, now)
+	enforce, observe := s.Programme.At(now)
+	if len(enforce)+len(observe) == 0 {
+		return nil, &muster.Error{
+			Code: muster.CodeUnavailable, Message: "no policy pack is in effect, so nothing can be opened",
+			Hint: "activate one: muster policy activate FILE", RetryAfter: time.Minute,
+		}
+	}
+	if err := s.count(ctx, tx, facts, fresh, slices.Concat(enforce, observe)); err != nil {
+		return nil, err
+	}
+	d := &decision{facts: facts}
+	if len(enforce) > 0 {
+		d.Decision = policy.Decide(enforce, facts)
+		if len(observe) > 0 {
+			d.Observed = append(d.Observed, policy.Decide(observe, facts).Reasons...)
+		}
+	} else {
+		d.Decision, d.observed = policy.Decide(observe, facts), true
+	}
+	d.ID = muster.NewID(muster.PrefixDecision, now)
+	to, err := s.states.moveApplication(f.app.State, string(d.Outcome))
+	if f.open() {
+		if err != nil {
+			return nil, err
+		}
+		f.app.State = to
+	}
+	f.app.Decision, f.app.Updated, f.app.Shadow = d.ID, now, d.observed
+	on := accountEvent(&d.Decision)
+	if d.observed {
+		on = string(muster.OutcomeOpen)
+	}
+	for _, a := range f.accounts {
+		if err := s.moveAccount(a, on, d.ID, now); err != nil {
+			return nil, err
+		}
+	}
+	stripped := policy.Strip(d.Decision)
+	body, err := json.Marshal(&stripped)
+	if err != nil {
+		return nil, muster.Errorf(muster.CodeInternal, "a decision cannot be written: %w", err)
+	}
+	d.record = &muster.DecisionRecord{
+		ID: d.ID, About: d.About, Application: f.app.ID, Customer: f.app.Customer, At: now, Outcome: d.Outcome,
+		Observed: d.observed, Body: body,
+	}
+	return d, nil
+}
+
+// moveAccount moves one account and keeps its clocks.
+func (s *Service) moveAccount(a *muster.AccountRecord, on, by string, now time.Time) error {
+	to, err := s.states.moveAccount(a.State, on)
+	if err != nil {
+		return err
+	}
+	if on == EventInterim && a.InterimSince.IsZero() {
+		a.InterimSince = now
+	}
+	if to == muster.AccActive && a.Opened.IsZero() {
+		a.Opened = now
+	}
+	if to == muster.AccClosed && a.Closed.IsZero() {
+		a.Closed = now
+	}
+	a.State, a.Decision = to, by
+	return nil
+}
+
+// save writes the decision and everything it moved.
+func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
+	for _, a := range f.accounts {
+		if err := tx.PutAccount(ctx, a); err != nil {
+			if muster.ErrorCode(err) == muster.CodeConflict {
+				return &muster.Error{
+					Code: muster.CodeConflict, Message: "this account reference is in use", Cause: err,
+					Faults: []muster.Fault{{Pointer: "/account", Code: "taken", Detail: "an account of that reference exists"}},
+					Hint:   "name another account, or correct the application that it came with",
+				}
+			}
+			return err
+		}
+	}
+	if err := tx.PutApplication(ctx, f.app); err != nil {
+		return err
+	}
+	sealed, err := parts(d.facts, f.keys)
+	if err != nil {
+		return err
+	}
+	if err := s.Journal.Decide(ctx, tx, journal.Decision{Record: d.record, Parts: sealed}); err != nil {
+		return err
+	}
+	if err := s.reviewFor(ctx, tx, f, d); err != nil {
+		return err
+	}
+	return s.announce(ctx, tx, f, d)
+}
+
+// reviewFor opens a case where the decision asks for a person, and sets aside
+// one that it no longer asks for.
+func (s *Service) reviewFor(ctx context.Context, tx Tx, f *file, d *decision) error {
+	if d.facts.Event == "received" && f.app.State != muster.AppReview {
+		return nil
+	}
+	r, err := tx.OpenReview(ctx, f.app.ID)
+	if code := muster.ErrorCode(err); code != "" && code != muster.CodeNotFound {
+		return err
+	}
+	wanted := f.app.State == muster.AppReview && !d.observed
+	switch {
+	case wanted && err != nil:
+		r = &muster.ReviewRecord{
+			ID: muster.NewID(muster.PrefixReview, tx.Now()), Application: f.app.ID, Customer: f.app.Customer, Decision: d.ID,
+			State: muster.ReviewOpen, Opened: tx.Now(),
+		}
+		for _, reason := range d.Reasons {
+			if reason.Outcome.Severity() >= muster.OutcomeReview.Severity() {
+				r.Rules = append(r.Rules, reason.Pack+"/"+reason.Rule)
+			}
+		}
+	case !wanted && err == nil:
+		r.State = muster.ReviewMoot
+	default:
+		return nil
+	}
+	return tx.PutReview(ctx, r)
+}
+
+// announce enqueues what the decision sets off: a notice to listeners, and the
+// instant at which it has to be looked at again. Rows hold ids and outcomes only.
+func (s *Service) announce(ctx context.Context, tx Tx, f *file, d *decision) error {
+	var jobs []*muster.Job
+	if s.Listeners.Any() {
+		payload, err := json.Marshal(Event{
+			Type: "application.decided", At: d.At, Application: f.app.ID, Reference: f.app.Reference, State: f.app.State,
+			Account: f.account.Reference, AccountState: f.account.State, Decision: d.ID, Outcome: d.Outcome,
+		})
+		if err != nil {
+			return muster.Errorf(muster.CodeInternal, "an event cannot be written: %w", err)
+		}
+		jobs = append(jobs, &muster.Job{
+			ID: muster.NewID(muster.PrefixMessage, tx.Now()), Kind: JobEvent, Ref: f.app.ID, Payload: payload, RunAt: tx.Now(),
+		})
+	}
+	if !d.Until.IsZero() && f.app.State != muster.AppRefused {
+		jobs = append(jobs, &muster.Job{
+			ID: muster.NewID(muster.PrefixMessage, tx.Now()), Kind: JobDue, Ref: f.app.ID, RunAt: d.Until,
+		})
+	}
+	if jobs == nil {
+		return nil
+	}
+	return tx.Enqueue(ctx, jobs...)
+}
+
+// Kinds of jobs that this room enqueues. Package watch runs them.
+const (
+	JobEvent = "event"           // tell every listener; Payload is an Event
+	JobDue   = "application.due" // Ref is an application: decide again
+	JobCode  = "send.code"       // Ref is a challenge: send its code
+)
+
+// Event is what listeners are told: ids and outcomes, nothing of the person.
+type Event struct {
+	Type         string         `json:"type"`
+	At           time.Time      `json:"at"`
+	Application  string         `json:"application"`
+	Reference    string         `json:"reference"`
+	State        string         `json:"state"`
+	Account      string         `json:"account"`
+	AccountState string         `json:"account_state"`
+	Decision     string         `json:"decision"`
+	Outcome      muster.Outcome `json:"outcome"`
+}
+
+// redecide decides a file anew on the facts of its last decision: after evidence,
+// a resolution, or time.
+func (s *Service) redecide(ctx context.Context, tx Tx, f *file, event string, fresh digests) (*Answer, error) {
+	facts, err := s.lastFacts(ctx, tx, f)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.decide(ctx, tx, f, facts, event, fresh)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.save(ctx, tx, f, d); err != nil {
+		return nil, err
+	}
+	return s.answerWith(f.app, f.account, &d.Decision), nil
+}
+
+// attempts at a transaction that lost a race for the same file.
+const attempts = 4
+
+// change runs fn on a loaded file in a transaction, again where another change
+// of the same file came between.
+func (s *Service) change(ctx context.Context, id string, fn func(Tx, *file) (*Answer, error)) (a *Answer, err error) {
+	for range attempts {
+		err = s.DB.InTx(ctx, func(tx Tx) error {
+			f, err := s.load(ctx, tx, id)
+			if err != nil {
+				return err
+			}
+			a, err = fn(tx, f)
+			return err
+		})
+		if muster.ErrorCode(err) != muster.CodeStale {
+			break
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}

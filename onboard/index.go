@@ -1,0 +1,124 @@
+package onboard
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/policy"
+	"github.com/muster-cip/muster/validate"
+	"github.com/muster-cip/muster/vault"
+)
+
+// normaliser is the version of the spelling rules behind every digest.
+const normaliser = 1
+
+// value is one thing that goes into a blind index.
+type value struct {
+	kind  vault.Kind
+	value string
+}
+
+// valuesOf lists the look-up values of subject i. What belongs to the whole
+// application (payment, device, access) goes with the customer.
+func valuesOf(c *validate.Checked, i int) []value {
+	s, n := c.Subjects[i], c.Normal.Subjects[i]
+	list := []value{{vault.KindEmail, n.EmailKey}, {vault.KindPhone, n.Phone}}
+	if n.NationalID != "" {
+		p := partyAt(c.Application, s.Pointer)
+		if p != nil && p.NationalID != nil {
+			list = append(list, value{vault.KindNationalID, string(p.NationalID.Country) + "|" + strings.ToLower(p.NationalID.Type) + "|" + n.NationalID})
+		}
+	}
+	if n.LEI != "" {
+		list = append(list, value{vault.KindRegistration, "lei|" + n.LEI})
+	}
+	if n.RegistrationNumber != "" {
+		list = append(list, value{vault.KindRegistration, string(s.Formation) + "|" + n.RegistrationNumber})
+	}
+	if i == 0 {
+		p := c.Normal.Payment
+		card := p.Fingerprint // the same card has one, whatever its token
+		if card == "" {
+			card = p.Token
+		}
+		list = append(list, value{vault.KindCard, card}, value{vault.KindIBAN, p.IBAN}, value{vault.KindAccount, p.AccountNumber}, value{vault.KindDevice, c.Normal.Device})
+		if p.Wallet != "" {
+			list = append(list, value{vault.KindWallet, p.Network + "|" + p.Wallet})
+		}
+		if c.Normal.IP.IsValid() {
+			list = append(list, value{vault.KindIP, c.Normal.IP.String()})
+		}
+	}
+	return slices.DeleteFunc(list, func(v value) bool { return v.value == "" })
+}
+
+// partyAt finds the customer, or an owner by pointer.
+func partyAt(app *muster.Application, pointer string) *muster.Party {
+	for _, pl := range split(app, nil) {
+		if pl.pointer == pointer {
+			return pl.piece.Party
+		}
+	}
+	return nil
+}
+
+// digests are the customer's, by kind, under every live key of the kind.
+type digests map[vault.Kind][][]byte
+
+func (s *Service) digestsOf(c *validate.Checked) digests {
+	all := digests{}
+	for _, v := range valuesOf(c, 0) {
+		all[v.kind] = s.Vault.Digests(v.kind, normaliser, v.value)
+	}
+	return all
+}
+
+func (s *Service) indexRows(c *validate.Checked, subjects []*muster.SubjectRecord, keys map[string]vault.Key, now time.Time) []muster.IndexRow {
+	var rows []muster.IndexRow
+	for i, r := range subjects {
+		for _, v := range valuesOf(c, i) {
+			rows = append(rows, s.indexRow(v, r, keys[r.ID], now))
+		}
+	}
+	return rows
+}
+
+func (s *Service) indexRow(v value, r *muster.SubjectRecord, key vault.Key, now time.Time) muster.IndexRow {
+	h := s.Vault.HandleFor(v.kind, key)
+	return muster.IndexRow{Kind: string(v.kind), Digest: s.Vault.Digest(v.kind, normaliser, v.value), Handle: h[:], Role: r.Role, Made: now}
+}
+
+// count fills the counts that packs ask for, of the kinds whose digests are
+// fresh. Others keep what the last decision saw: its values have not changed.
+// This application is among those counted.
+func (s *Service) count(ctx context.Context, tx Tx, facts *muster.Facts, fresh digests, packs []*policy.Pack) error {
+	for _, want := range policy.CountsWanted(packs) {
+		list, ok := fresh[vault.Kind(want.Of)]
+		if !ok {
+			continue
+		}
+		var since time.Time
+		if want.Window != "" {
+			var err error
+			if since, err = policy.Before(facts.At, want.Window); err != nil {
+				return err
+			}
+		}
+		var n int64
+		for _, digest := range list {
+			k, err := tx.CountHandles(ctx, want.Of, digest, want.Roles, since)
+			if err != nil {
+				return err
+			}
+			n += k
+		}
+		if facts.Counts == nil {
+			facts.Counts = map[string]int64{}
+		}
+		facts.Counts[want.Name] = n
+	}
+	return nil
+}

@@ -1,0 +1,256 @@
+package onboard
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/journal"
+	"github.com/muster-cip/muster/policy"
+	"github.com/muster-cip/muster/tlog"
+	"github.com/muster-cip/muster/validate"
+	"github.com/muster-cip/muster/vault"
+)
+
+// Programme says which packs decide at an instant (package programme).
+type Programme interface {
+	At(t time.Time) (enforce, observe []*policy.Pack)
+	Pack(ctx context.Context, digest string) (*policy.Pack, error)
+}
+
+// Listeners says whether anyone wants to hear of events (webhooks).
+type Listeners interface{ Any() bool }
+
+// Config of a Service. CustomerURL may be empty; the rest is required (Proofs for Bundle only).
+type Config struct {
+	DB          DB
+	Vault       *vault.Vault
+	Journal     *journal.Journal
+	Checker     *validate.Checker
+	Programme   Programme
+	Listeners   Listeners
+	Proofs      Proofs
+	Clock       muster.Clock
+	Mode        string // production | sandbox
+	CustomerURL string // where customers meet needs; {application} stands for the id
+	Ways        Ways
+}
+
+// Service is the room's verbs. Safe for concurrent use.
+type Service struct {
+	Config
+	states states
+}
+
+// New makes a Service.
+func New(c Config) *Service { return &Service{Config: c, states: newStates()} }
+
+// Apply takes an application from its first byte to a recorded decision.
+//
+// The same application again (equal after parsing) gets its answer as it stands;
+// the same reference with other content is a conflict. One that is at fault is
+// not taken: nothing of it is kept.
+func (s *Service) Apply(ctx context.Context, by muster.Principal, body []byte) (*Answer, error) {
+	app, err := validate.Decode(body)
+	if err != nil {
+		return nil, err
+	}
+	canonical, err := json.Marshal(app)
+	if err != nil {
+		return nil, muster.Errorf(muster.CodeInternal, "an application cannot be written: %w", err)
+	}
+	checked, err := s.Checker.Application(app, s.Clock())
+	if err != nil {
+		// What was taken once is answered as it was, even where a table has changed since.
+		if a, known := s.known(ctx, app.Reference, canonical); known == nil && a != nil {
+			return a, nil
+		}
+		return nil, err
+	}
+	d, err := s.draft(ctx, by, checked, canonical)
+	if err != nil {
+		return nil, err
+	}
+	var answer *Answer
+	err = s.DB.InTx(ctx, func(tx Tx) error {
+		switch old, err := tx.Application(ctx, app.Reference); {
+		case muster.ErrorCode(err) == muster.CodeNotFound:
+			answer, err = s.take(ctx, tx, d)
+			return err
+		case err != nil:
+			return err
+		case old.Reference != app.Reference:
+			return muster.Invalid(muster.Fault{Pointer: "/reference", Code: "reserved", Detail: "this reference has the form of an id of ours"})
+		default:
+			answer, err = s.again(ctx, tx, old, canonical)
+			return err
+		}
+	})
+	return answer, err
+}
+
+// known answers an application that was taken before, by its reference.
+func (s *Service) known(ctx context.Context, reference string, canonical []byte) (a *Answer, err error) {
+	if !muster.IsReference(reference) {
+		return nil, nil
+	}
+	err = s.DB.View(ctx, func(tx Tx) error {
+		old, err := tx.Application(ctx, reference)
+		if err != nil {
+			return err
+		}
+		a, err = s.again(ctx, tx, old, canonical)
+		return err
+	})
+	return a, err
+}
+
+// again answers a repeated application.
+func (s *Service) again(ctx context.Context, tx Tx, old *muster.ApplicationRecord, canonical []byte) (*Answer, error) {
+	if !s.Vault.RequestEqual(old.MAC, canonical) {
+		return nil, &muster.Error{
+			Code: muster.CodeConflict, Message: "this reference names another application, which stays as it was",
+			Hint:   "to supply or correct claims: PATCH /v1/applications/" + old.ID + "/claims",
+			Faults: []muster.Fault{{Pointer: "/reference", Code: "taken", Detail: "same reference, other content"}},
+		}
+	}
+	return s.answer(ctx, tx, old)
+}
+
+// draft is what can be made ready before the transaction: keys, sealed claims,
+// digests. If the transaction does not take it, its keys stay unused.
+type draft struct {
+	checked  *validate.Checked
+	mac      []byte
+	by       string
+	facts    *muster.Facts
+	subjects []*muster.SubjectRecord
+	keys     map[string]vault.Key
+	claims   []*muster.ClaimsRecord
+	index    []muster.IndexRow
+	digests  digests
+	customer string
+}
+
+func (s *Service) draft(ctx context.Context, by muster.Principal, c *validate.Checked, canonical []byte) (*draft, error) {
+	now := s.Clock()
+	d := &draft{
+		checked: c, mac: s.Vault.RequestMAC(canonical), by: by.Operator, keys: map[string]vault.Key{},
+		customer: muster.NewID(muster.PrefixCustomer, now),
+	}
+	keys, err := s.Vault.TakeKeys(ctx, len(c.Subjects))
+	if err != nil {
+		return nil, err
+	}
+	salt := tlog.NewSalt()
+	commitment := tlog.CommitPart("claims", salt, canonical)
+	pieces := split(c.Application, salt)
+	for i, cs := range c.Subjects {
+		r := &muster.SubjectRecord{
+			ID: muster.NewID(muster.PrefixSubject, now), Customer: d.customer, Role: cs.Role, Pointer: cs.Pointer,
+			Key: keys[i].ID(), Revision: 1,
+		}
+		row, err := s.sealClaims(r, keys[i], &pieces[i].piece, by.Operator)
+		if err != nil {
+			return nil, err
+		}
+		d.subjects = append(d.subjects, r)
+		d.keys[r.ID] = keys[i]
+		d.claims = append(d.claims, row)
+	}
+	d.digests = s.digestsOf(c)
+	d.index = s.indexRows(c, d.subjects, d.keys, now)
+	d.facts = claimed(c, d.subjects, muster.ClaimsRef{Revision: 1, Commitment: commitment[:]})
+	if s.Mode == muster.ModeSandbox {
+		d.facts.Magic = magic(c.Application.Customer.Email)
+	}
+	return d, nil
+}
+
+// sealClaims seals one subject's piece for its place.
+func (s *Service) sealClaims(r *muster.SubjectRecord, key vault.Key, p *piece, by string) (*muster.ClaimsRecord, error) {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return nil, muster.Errorf(muster.CodeInternal, "claims cannot be written: %w", err)
+	}
+	sealed, err := s.Vault.Seal(key, claimsPlace(r.ID, r.Revision), data)
+	if err != nil {
+		return nil, err
+	}
+	return &muster.ClaimsRecord{Subject: r.ID, Revision: r.Revision, By: by, Sealed: sealed}, nil
+}
+
+func decodePiece(data []byte, p *piece) error {
+	if err := json.Unmarshal(data, p); err != nil {
+		return muster.Errorf(muster.CodeInternal, "sealed claims are not what they should be: %w", err)
+	}
+	return nil
+}
+
+// take writes a new application: customer, account, subjects, claims, index
+// rows, and the first decision with its leaf.
+func (s *Service) take(ctx context.Context, tx Tx, d *draft) (*Answer, error) {
+	now := tx.Now()
+	app := d.checked.Application
+	f := &file{
+		customer: &muster.CustomerRecord{ID: d.customer, Kind: d.checked.Subjects[0].Kind, Made: now},
+		account: &muster.AccountRecord{
+			ID: muster.NewID(muster.PrefixAccount, now), Reference: app.AccountReference(), Customer: d.customer, State: muster.AccPending,
+		},
+		app: &muster.ApplicationRecord{
+			ID: muster.NewID(muster.PrefixApplication, now), Reference: app.Reference, MAC: d.mac, Customer: d.customer,
+			State: muster.AppReceived, Revision: 1, Received: now,
+		},
+		subjects: d.subjects, keys: d.keys,
+	}
+	f.accounts = []*muster.AccountRecord{f.account}
+	f.app.Account = f.account.ID
+	if err := s.parent(ctx, tx, f, app.Parent); err != nil {
+		return nil, err
+	}
+	if err := tx.AddIndex(ctx, d.index...); err != nil {
+		return nil, err
+	}
+	decision, err := s.decide(ctx, tx, f, d.facts, "received", d.digests)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range d.claims {
+		c.At = now
+	}
+	if err := tx.PutCustomer(ctx, f.customer); err != nil {
+		return nil, err
+	}
+	if err := tx.PutSubjects(ctx, d.subjects...); err != nil {
+		return nil, err
+	}
+	if err := tx.AddClaims(ctx, d.claims...); err != nil {
+		return nil, err
+	}
+	if err := s.save(ctx, tx, f, decision); err != nil {
+		return nil, err
+	}
+	a := s.answerWith(f.app, f.account, &decision.Decision)
+	a.Created = true
+	return a, nil
+}
+
+// parent finds the account above and says what it is to this one.
+func (s *Service) parent(ctx context.Context, tx Tx, f *file, p *muster.Parent) error {
+	if p == nil {
+		return nil
+	}
+	above, err := tx.Account(ctx, p.Account)
+	if muster.ErrorCode(err) == muster.CodeNotFound || err == nil && above.Reference != p.Account {
+		return muster.Invalid(muster.Fault{Pointer: "/parent/account", Code: "unknown_account", Detail: "no account of that reference"})
+	}
+	if err != nil {
+		return err
+	}
+	if above.State == muster.AccClosing || above.State == muster.AccClosed {
+		return muster.Invalid(muster.Fault{Pointer: "/parent/account", Code: "ended_account", Detail: "that account is ending or has ended"})
+	}
+	f.account.Parent, f.account.Relation, f.parentState = above.ID, p.Relation, above.State
+	return nil
+}

@@ -1,0 +1,167 @@
+// Package review is what waits for a person: the queue, a case, its resolution.
+//
+// Rules of this room:
+//   - A resolution is evidence that rules read; the decision that follows is made
+//     by the packs. Decisions are never edited.
+//   - Where a pack in effect wants four eyes for a finding, the first operator
+//     proposes and another completes, with the same finding.
+package review
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/policy"
+)
+
+// Tx is what this room needs of a transaction beside onboard's verbs.
+type Tx interface {
+	Now() time.Time
+	Review(ctx context.Context, id string) (*muster.ReviewRecord, error)
+	PutReview(ctx context.Context, r *muster.ReviewRecord) error
+	Operators(ctx context.Context) ([]muster.OperatorRecord, error)
+}
+
+// DB opens transactions.
+type DB interface {
+	InTx(ctx context.Context, fn func(Tx) error) error
+}
+
+// Finder writes a person's finding as evidence and decides anew, in the
+// transaction that it is handed (package onboard).
+type Finder interface {
+	Resolve(ctx context.Context, tx Tx, r *muster.ReviewRecord, by muster.Principal, f Finding) error
+}
+
+// Staff says whether two operators agreed (package staff).
+type Staff interface {
+	FourEyes(ctx context.Context, tx interface {
+		Now() time.Time
+		Operators(ctx context.Context) ([]muster.OperatorRecord, error)
+	}, proposer, by string, proposed time.Time) error
+}
+
+// Programme says which packs are in effect.
+type Programme interface {
+	At(t time.Time) (enforce, observe []*policy.Pack)
+}
+
+// Finding is a person's finding on a case.
+type Finding struct {
+	Finding string    `json:"finding" enum:"clear,confirm" doc:"clear: the ground does not stand; confirm: it does"`
+	Rules   []string  `json:"rules,omitempty" doc:"pack/rule; absent: all that opened the case"`
+	Reason  string    `json:"reason" doc:"why, for the record; sealed"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// Findings.
+const (
+	Clear   = "clear"
+	Confirm = "confirm"
+)
+
+// FourEyesRefusal is the act, in a pack's four_eyes, that wants two operators for
+// a finding which leads to refusal.
+const FourEyesRefusal = "refusal"
+
+// Config of a Service; all are required.
+type Config struct {
+	DB        DB
+	Staff     Staff
+	Programme Programme
+	Finder    Finder
+}
+
+// Service is the room's verbs.
+type Service struct{ Config }
+
+// New makes a Service.
+func New(c Config) *Service { return &Service{c} }
+
+// proposal is what waits for the second operator. The reason is not in it: the
+// second operator states their own, and both are sealed with the evidence.
+type proposal struct {
+	Finding string    `json:"finding"`
+	Rules   []string  `json:"rules"`
+	At      time.Time `json:"at"`
+}
+
+// Resolve takes a case out of review. done is false while it waits for a second
+// operator. version is the case's, as the operator saw it.
+func (s *Service) Resolve(ctx context.Context, by muster.Principal, id string, version int64, f Finding) (r *muster.ReviewRecord, done bool, err error) {
+	if faults := check(f); faults != nil {
+		return nil, false, muster.Invalid(faults...)
+	}
+	err = s.DB.InTx(ctx, func(tx Tx) error {
+		if r, err = tx.Review(ctx, id); err != nil {
+			return err
+		}
+		if r.State != muster.ReviewOpen && r.State != muster.ReviewProposed {
+			return muster.Errorf(muster.CodeIllegalMove, "this case is %s", r.State)
+		}
+		if r.Version != version {
+			return muster.Errorf(muster.CodeStale, "the case has changed: read it again")
+		}
+		if len(f.Rules) == 0 {
+			f.Rules = r.Rules
+		}
+		for _, rule := range f.Rules {
+			if !slices.Contains(r.Rules, rule) {
+				return muster.Invalid(muster.Fault{Pointer: "/rules", Code: "unknown_rule", Detail: "a rule that did not open this case"})
+			}
+		}
+		done, err = s.agreed(ctx, tx, r, by, f)
+		if err != nil {
+			return err
+		}
+		if !done {
+			return tx.PutReview(ctx, r)
+		}
+		return s.Finder.Resolve(ctx, tx, r, by, f)
+	})
+	return r, done, err
+}
+
+// agreed says whether the finding stands, and keeps it as a proposal where a
+// second operator is still wanted. A different finding is a new proposal.
+func (s *Service) agreed(ctx context.Context, tx Tx, r *muster.ReviewRecord, by muster.Principal, f Finding) (bool, error) {
+	if !s.wantsTwo(tx.Now(), f) {
+		return true, nil
+	}
+	var p proposal
+	if r.State == muster.ReviewProposed {
+		if err := json.Unmarshal(r.Proposal, &p); err != nil {
+			return false, muster.Errorf(muster.CodeInternal, "a stored proposal is not what it should be: %w", err)
+		}
+		if p.Finding == f.Finding && slices.Equal(p.Rules, f.Rules) {
+			return true, s.Staff.FourEyes(ctx, tx, r.Proposer, by.Operator, p.At)
+		}
+	}
+	data, err := json.Marshal(proposal{f.Finding, f.Rules, tx.Now()})
+	if err != nil {
+		return false, muster.Errorf(muster.CodeInternal, "a proposal cannot be written: %w", err)
+	}
+	r.State, r.Proposal, r.Proposer = muster.ReviewProposed, data, by.Operator
+	return false, nil
+}
+
+func (s *Service) wantsTwo(now time.Time, f Finding) bool {
+	enforce, _ := s.Programme.At(now)
+	return f.Finding == Confirm && slices.ContainsFunc(enforce, func(p *policy.Pack) bool {
+		return slices.Contains(p.Document().FourEyes, FourEyesRefusal)
+	})
+}
+
+func check(f Finding) (faults []muster.Fault) {
+	if f.Finding != Clear && f.Finding != Confirm {
+		faults = append(faults, muster.Fault{Pointer: "/finding", Code: "unknown_finding", Detail: "clear or confirm"})
+	}
+	if n := len(strings.TrimSpace(f.Reason)); n == 0 || n > muster.MaxTextRunes {
+		faults = append(faults, muster.Fault{Pointer: "/reason", Code: "length", Detail: "a reason has 1 to 2000 bytes"})
+	}
+	return faults
+}

@@ -1,0 +1,258 @@
+// Package staff knows the operators, their tokens, and when two of them are needed.
+//
+// Rules of this room:
+//   - Every token belongs to a named operator; two tokens of one are one person.
+//   - A token's secret is shown once and kept as a keyed hash.
+//   - Four eyes means two operators. Where only one exists, that is a recorded
+//     mode: what needs two waits for a delay instead. Going back from two to one
+//     is break-glass, and has a leaf of its own.
+package staff
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/journal"
+	"github.com/muster-cip/muster/tlog"
+)
+
+// Tx is what this room needs of a transaction.
+type Tx interface {
+	journal.Tx
+	Operators(ctx context.Context) ([]muster.OperatorRecord, error)
+	PutOperator(ctx context.Context, r *muster.OperatorRecord) error
+	PutToken(ctx context.Context, r *muster.TokenRecord) error
+	Token(ctx context.Context, id string) (*muster.TokenRecord, error)
+}
+
+// DB opens transactions.
+type DB interface {
+	InTx(ctx context.Context, fn func(Tx) error) error
+}
+
+// MAC is the keyed hash under which secrets are kept.
+type MAC interface{ TokenMAC(secret []byte) []byte }
+
+// Config of a Service; all are required.
+type Config struct {
+	DB      DB
+	Journal *journal.Journal
+	MAC     MAC
+	Mode    string        // of the deployment: part of every secret, so that a sandbox token is known on sight
+	Delay   time.Duration // what a solo operator waits where two are needed
+}
+
+// Service is the room's verbs.
+type Service struct{ Config }
+
+// New makes a Service.
+func New(c Config) *Service { return &Service{c} }
+
+const (
+	maxName      = 100
+	longestToken = 400 * 24 * time.Hour
+)
+
+// Add adds an operator. The name is how colleagues know the person; it stands in
+// the record beside what they did.
+func (s *Service) Add(ctx context.Context, by, name string) (*muster.OperatorRecord, error) {
+	name = strings.TrimSpace(name)
+	if name == "" || len(name) > maxName {
+		return nil, muster.Invalid(muster.Fault{Pointer: "/name", Code: "length", Detail: "a name has 1 to 100 bytes"})
+	}
+	var r *muster.OperatorRecord
+	err := s.DB.InTx(ctx, func(tx Tx) error {
+		all, err := tx.Operators(ctx)
+		if err != nil {
+			return err
+		}
+		for _, o := range all {
+			if o.Name == name {
+				return muster.Errorf(muster.CodeConflict, "an operator of that name exists")
+			}
+		}
+		r = &muster.OperatorRecord{ID: muster.NewID(muster.PrefixOperator, tx.Now()), Name: name, Made: tx.Now()}
+		if err := tx.PutOperator(ctx, r); err != nil {
+			return err
+		}
+		if by == "" {
+			by = r.ID // the first
+		}
+		_, err = s.Journal.Enter(ctx, tx, tlog.Operator, by, about(r.ID), change{"added", enabled(all) + 1})
+		return err
+	})
+	return r, err
+}
+
+// Disable ends an operator: all tokens of theirs are dead at once. Disabling the
+// second-last needs breakGlass, for it ends four eyes; the last cannot be disabled.
+func (s *Service) Disable(ctx context.Context, by, id string, breakGlass bool) error {
+	return s.DB.InTx(ctx, func(tx Tx) error {
+		all, err := tx.Operators(ctx)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(all, func(o muster.OperatorRecord) bool { return o.ID == id })
+		switch n := enabled(all); {
+		case i < 0:
+			return muster.Errorf(muster.CodeNotFound, "no such operator")
+		case !all[i].Disabled.IsZero():
+			return nil
+		case n == 1:
+			return muster.Errorf(muster.CodeForbidden, "the last operator cannot be disabled")
+		case n == 2 && !breakGlass:
+			return &muster.Error{
+				Code: muster.CodeForbidden, Message: "this leaves one operator, and nothing could have four eyes",
+				Hint: "add another operator first, or say break_glass: it is recorded",
+			}
+		case n == 2:
+			if _, err := s.Journal.Enter(ctx, tx, tlog.BreakGlass, by, about(id), change{"solo", 1}); err != nil {
+				return err
+			}
+		}
+		all[i].Disabled = tx.Now()
+		if err := tx.PutOperator(ctx, &all[i]); err != nil {
+			return err
+		}
+		_, err = s.Journal.Enter(ctx, tx, tlog.Operator, by, about(id), change{"disabled", enabled(all)})
+		return err
+	})
+}
+
+// change is the body of an operator's entry.
+type change struct {
+	What    string `json:"what"`
+	Enabled int    `json:"enabled"` // operators after it; 1 is the solo mode
+}
+
+func about(id string) muster.Ref { return muster.Ref{Kind: "operator", ID: id} }
+
+func enabled(all []muster.OperatorRecord) (n int) {
+	for _, o := range all {
+		if o.Disabled.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// Grant is a token to be made.
+type Grant struct {
+	Operator string         `json:"operator"`
+	Name     string         `json:"name" doc:"what it is for"`
+	Scopes   []muster.Scope `json:"scopes"`
+	Days     int            `json:"days" minimum:"1" maximum:"400" doc:"lifetime"`
+}
+
+// Create makes a token and returns its secret, which nobody can see again. by
+// may grant no scope that they do not carry; the zero Principal is the first start.
+func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*muster.TokenRecord, string, error) {
+	var faults []muster.Fault
+	if g.Days < 1 || time.Duration(g.Days)*24*time.Hour > longestToken {
+		faults = append(faults, muster.Fault{Pointer: "/days", Code: "range", Detail: "1 to 400 days"})
+	}
+	if len(g.Scopes) == 0 {
+		faults = append(faults, muster.Fault{Pointer: "/scopes", Code: "empty", Detail: "a token carries at least one scope"})
+	}
+	for _, sc := range g.Scopes {
+		if !slices.Contains(muster.Scopes, sc) {
+			faults = append(faults, muster.Fault{Pointer: "/scopes", Code: "unknown_scope", Detail: "no such scope"})
+		} else if by.Operator != "" && !by.May(sc) {
+			return nil, "", muster.Errorf(muster.CodeForbidden, "nobody grants a scope that they do not carry")
+		}
+	}
+	if len(g.Name) > maxName {
+		faults = append(faults, muster.Fault{Pointer: "/name", Code: "length", Detail: "at most 100 bytes"})
+	}
+	if faults != nil {
+		return nil, "", muster.Invalid(faults...)
+	}
+	secret := "muster_" + s.Mode + "_" + newSecret()
+	var r *muster.TokenRecord
+	err := s.DB.InTx(ctx, func(tx Tx) error {
+		all, err := tx.Operators(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(all, func(o muster.OperatorRecord) bool { return o.ID == g.Operator && o.Disabled.IsZero() }) {
+			return muster.Invalid(muster.Fault{Pointer: "/operator", Code: "unknown", Detail: "no such operator, or a disabled one"})
+		}
+		r = &muster.TokenRecord{
+			ID: muster.NewID(muster.PrefixToken, tx.Now()), Operator: g.Operator, Name: g.Name,
+			MAC: s.MAC.TokenMAC([]byte(secret)), Scopes: g.Scopes, Made: tx.Now(),
+			Expires: tx.Now().Add(time.Duration(g.Days) * 24 * time.Hour),
+		}
+		if err := tx.PutToken(ctx, r); err != nil {
+			return err
+		}
+		actor := by.Operator
+		if actor == "" {
+			actor = g.Operator
+		}
+		_, err = s.Journal.Enter(ctx, tx, tlog.Token, actor, muster.Ref{Kind: "token", ID: r.ID},
+			struct {
+				What   string         `json:"what"`
+				Scopes []muster.Scope `json:"scopes"`
+			}{"created", g.Scopes})
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return r, secret, nil
+}
+
+// newSecret is 32 characters with 160 random bits.
+func newSecret() string {
+	var b [20]byte
+	rand.Read(b[:])
+	return strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+}
+
+// Revoke ends a token; every process refuses it within five seconds.
+func (s *Service) Revoke(ctx context.Context, by, id string) error {
+	return s.DB.InTx(ctx, func(tx Tx) error {
+		r, err := tx.Token(ctx, id)
+		if err != nil || !r.Revoked.IsZero() {
+			return err
+		}
+		r.Revoked = tx.Now()
+		if err := tx.PutToken(ctx, r); err != nil {
+			return err
+		}
+		_, err = s.Journal.Enter(ctx, tx, tlog.Token, by, muster.Ref{Kind: "token", ID: id}, struct {
+			What string `json:"what"`
+		}{"revoked"})
+		return err
+	})
+}
+
+// FourEyes says whether by may complete what proposer proposed at that time:
+// another operator may at once; in the solo mode the same one after the delay.
+func (s *Service) FourEyes(ctx context.Context, tx interface {
+	Now() time.Time
+	Operators(ctx context.Context) ([]muster.OperatorRecord, error)
+}, proposer, by string, proposed time.Time) error {
+	if by != proposer {
+		return nil
+	}
+	all, err := tx.Operators(ctx)
+	if err != nil {
+		return err
+	}
+	if enabled(all) > 1 {
+		return &muster.Error{Code: muster.CodeForbidden, Message: "this takes two operators", Hint: "another operator completes it"}
+	}
+	if wait := s.Delay - tx.Now().Sub(proposed); wait > 0 {
+		return &muster.Error{
+			Code: muster.CodeForbidden, Message: "a solo operator completes this after a delay",
+			Hint: "try again after " + proposed.Add(s.Delay).Format(time.RFC3339), RetryAfter: wait,
+		}
+	}
+	return nil
+}
