@@ -23,8 +23,8 @@ const (
 
 // Decode reads one application: JSON (RFC 8259) of at most
 // muster.MaxApplicationBytes and muster.MaxNesting levels, UTF-8, members
-// spelled as in muster.Application, each at most once. A member that is null is
-// absent.
+// spelled as in muster.Application, each at most once. A member that is null, or
+// a list that is empty, is absent.
 //
 // Errors: too_large; malformed for what is no such JSON (not even one fault can
 // be named then); invalid with every unknown member and every value of a wrong

@@ -25,7 +25,7 @@ func badRune(r rune) bool {
 		return true
 	case r >= 0xE000 && r <= 0xF8FF, r >= 0xF0000: // private use: nobody else can read it
 		return true
-	case r >= 0xFFF0 && r <= 0xFFFB, r&0xFFFE == 0xFFFE, r >= 0xFDD0 && r <= 0xFDEF: // specials, noncharacters
+	case r >= 0xFFF0 && r <= 0xFFFD, r&0xFFFE == 0xFFFE, r >= 0xFDD0 && r <= 0xFDEF: // specials, noncharacters
 		return true
 	case r >= 0xE0000 && r <= 0xE007F: // tags
 		return true
