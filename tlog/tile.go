@@ -105,7 +105,7 @@ func appendEntry(bundle, entry []byte) []byte {
 
 // ParseEntries reads an entry bundle of exactly width entries.
 func ParseEntries(data []byte, width int) ([][]byte, error) {
-	entries := make([][]byte, 0, min(width, tileWidth))
+	entries := make([][]byte, 0, min(max(width, 0), tileWidth))
 	for len(data) >= 2 {
 		n := int(binary.BigEndian.Uint16(data))
 		if data = data[2:]; len(data) < n {
