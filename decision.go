@@ -75,19 +75,20 @@ type Need struct {
 	Pointer   string   `json:"pointer,omitempty"`   // JSON Pointer into the claims
 	Attribute string   `json:"attribute,omitempty"` // of verify
 	Methods   []string `json:"methods,omitempty"`   // any one of them will do
-	Words     string   `json:"words"`               // for the customer
+	Rule      string   `json:"rule,omitempty"`      // "pack/rule" that asks, the first where several do
+	Words     string   `json:"words,omitempty"`     // for the customer
 }
 
 // Reason is one rule that held.
 type Reason struct {
 	Pack     string   `json:"pack"`
 	Rule     string   `json:"rule"`
-	Outcome  Outcome  `json:"outcome"`
-	Code     string   `json:"code"` // stable, for programs; a hidden ground has the code of a random check
-	Citation string   `json:"citation"`
-	Status   string   `json:"status"`   // legal status of the citation's source: in force | proposed | withdrawn | provider's own
-	Customer string   `json:"customer"` // words for the customer
-	Operator string   `json:"operator"` // words for the operator
+	Outcome  Outcome  `json:"outcome,omitempty"`
+	Code     string   `json:"code,omitempty"` // stable, for programs; a hidden ground has the code of a random check
+	Citation string   `json:"citation,omitempty"`
+	Status   string   `json:"status,omitempty"`   // legal status of the citation's source: in force | proposed | withdrawn | provider's own
+	Customer string   `json:"customer,omitempty"` // words for the customer
+	Operator string   `json:"operator,omitempty"` // words for the operator
 	Hidden   bool     `json:"hidden,omitempty"`
 	Subjects []string `json:"subjects,omitempty"` // pointers of the subjects on which it held
 }
