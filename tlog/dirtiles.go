@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/durable"
@@ -15,7 +16,8 @@ import (
 // DirTiles keeps tiles as files below a directory, under their C2SP paths, so
 // that any web server can serve them.
 type DirTiles struct {
-	dir string
+	dir  string
+	made sync.Map // directories whose names are known to be synced
 }
 
 // NewDirTiles keeps tiles below dir, which is made when the first is put.
@@ -57,10 +59,15 @@ func (d *DirTiles) PutTile(ctx context.Context, path string, data []byte) error 
 		return err
 	}
 	file := filepath.Join(d.dir, filepath.FromSlash(path))
-	if err := durable.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return muster.Errorf(muster.CodeUnavailable, "a directory of tiles cannot be made: %w", err)
+	parent := filepath.Dir(file)
+	if _, ok := d.made.Load(parent); !ok {
+		if err := durable.MkdirAll(parent, 0o755); err != nil {
+			return muster.Errorf(muster.CodeUnavailable, "a directory of tiles cannot be made: %w", err)
+		}
+		d.made.Store(parent, true)
 	}
 	if err := durable.WriteFile(file, data, 0o644); err != nil {
+		d.made.Delete(parent) // it may have been moved away: the next try makes it again
 		return muster.Errorf(muster.CodeUnavailable, "a tile cannot be written: %w", err)
 	}
 	return nil
