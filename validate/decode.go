@@ -60,7 +60,7 @@ func decode(body []byte) (*muster.Application, []muster.Fault, error) {
 		return nil, nil, muster.Errorf(muster.CodeMalformed, "the body is not a JSON object")
 	}
 	app := new(muster.Application)
-	d.value(reflect.ValueOf(app).Elem(), "")
+	d.value(reflect.ValueOf(app).Elem())
 	if d.err != nil {
 		return nil, nil, d.err
 	}
@@ -148,15 +148,38 @@ type decoder struct {
 	in       []byte
 	at       int
 	shapes   map[reflect.Type]shape
+	path     []step // of the value being read; joined only for a fault
 	elements int
 	faults   []muster.Fault
 	err      error
 }
 
-func (d *decoder) fault(pointer, code, detail string) {
-	if len(d.faults) <= maxFaults {
-		d.faults = append(d.faults, muster.Fault{Pointer: pointer, Code: code, Detail: detail})
+// step is one part of a pointer: a member, or an element where it is "".
+type step struct {
+	member string
+	index  int
+}
+
+// fault is about the value being read.
+func (d *decoder) fault(code, detail string) {
+	if len(d.faults) > maxFaults {
+		return
 	}
+	var pointer []byte
+	for _, s := range d.path {
+		pointer = append(append(pointer, '/'), s.member...)
+		if s.member == "" {
+			pointer = strconv.AppendInt(pointer, int64(s.index), 10)
+		}
+	}
+	d.faults = append(d.faults, muster.Fault{Pointer: string(pointer), Code: code, Detail: detail})
+}
+
+// below reads a value one step down.
+func (d *decoder) below(s step, v reflect.Value) {
+	d.path = append(d.path, s)
+	d.value(v)
+	d.path = d.path[:len(d.path)-1]
 }
 
 func (d *decoder) peek() byte { return d.in[d.at] }
@@ -173,7 +196,7 @@ func (d *decoder) space() {
 }
 
 // value reads one value into v, or past it where v is the zero Value.
-func (d *decoder) value(v reflect.Value, pointer string) {
+func (d *decoder) value(v reflect.Value) {
 	d.space()
 	if d.err != nil {
 		return
@@ -181,12 +204,15 @@ func (d *decoder) value(v reflect.Value, pointer string) {
 	switch c := d.peek(); c {
 	case 'n':
 		d.at += len("null")
+		if n := len(d.path); n > 0 && d.path[n-1].member == "" && v.IsValid() {
+			d.fault("wrong_type", "is null where a value is needed")
+		}
 		return
 	case '{':
-		d.object(v, pointer)
+		d.object(v)
 		return
 	case '[':
-		d.array(v, pointer)
+		d.array(v)
 		return
 	}
 	if v.IsValid() && v.Kind() == reflect.Pointer {
@@ -199,7 +225,7 @@ func (d *decoder) value(v reflect.Value, pointer string) {
 	case '"':
 		s := d.str()
 		if v.IsValid() {
-			d.setString(v, pointer, s)
+			d.setString(v, s)
 		}
 	case 't', 'f':
 		d.at += len("true")
@@ -210,7 +236,7 @@ func (d *decoder) value(v reflect.Value, pointer string) {
 			return
 		}
 		if v.Kind() != reflect.Bool {
-			d.wrong(v, pointer)
+			d.wrong(v)
 			return
 		}
 		v.SetBool(c == 't')
@@ -219,49 +245,49 @@ func (d *decoder) value(v reflect.Value, pointer string) {
 			d.at++
 		}
 		if v.IsValid() {
-			d.setNumber(v, pointer, string(d.in[start:d.at]))
+			d.setNumber(v, string(d.in[start:d.at]))
 		}
 	}
 }
 
-func (d *decoder) setString(v reflect.Value, pointer, s string) {
+func (d *decoder) setString(v reflect.Value, s string) {
 	switch {
 	case v.Type() == timeType:
 		t, err := time.Parse(time.RFC3339, s)
 		if err != nil {
-			d.fault(pointer, "time", "is not a time as in RFC 3339, such as 2026-01-31T09:15:00Z")
+			d.fault("time", "is not a time as in RFC 3339, such as 2026-01-31T09:15:00Z")
 			return
 		}
 		v.Set(reflect.ValueOf(t))
 	case v.Kind() == reflect.String:
 		v.SetString(s)
 	default:
-		d.wrong(v, pointer)
+		d.wrong(v)
 	}
 }
 
-func (d *decoder) setNumber(v reflect.Value, pointer, raw string) {
+func (d *decoder) setNumber(v reflect.Value, raw string) {
 	switch {
 	case v.Type() == percentType:
 		p, err := muster.ParsePercent(raw)
 		if err != nil {
-			d.fault(pointer, "share", "is not a share: a decimal number of at most three digits and six places, in per cent")
+			d.fault("share", "is not a share: a decimal number of at most three digits and six places, in per cent")
 			return
 		}
 		v.SetInt(int64(p))
 	case v.Kind() == reflect.Int:
 		n, err := strconv.ParseInt(raw, 10, 32)
 		if err != nil {
-			d.fault(pointer, "wrong_type", "is not a whole number in range")
+			d.fault("wrong_type", "is not a whole number in range")
 			return
 		}
 		v.SetInt(n)
 	default:
-		d.wrong(v, pointer)
+		d.wrong(v)
 	}
 }
 
-func (d *decoder) object(v reflect.Value, pointer string) {
+func (d *decoder) object(v reflect.Value) {
 	if v.IsValid() && v.Kind() == reflect.Pointer && v.Type().Elem().Kind() == reflect.Struct {
 		p := reflect.New(v.Type().Elem())
 		v.Set(p)
@@ -271,7 +297,7 @@ func (d *decoder) object(v reflect.Value, pointer string) {
 	if v.IsValid() {
 		var ok bool
 		if members, ok = d.shapes[v.Type()]; !ok {
-			d.wrong(v, pointer)
+			d.wrong(v)
 			v = reflect.Value{}
 		}
 	}
@@ -315,12 +341,12 @@ func (d *decoder) object(v reflect.Value, pointer string) {
 		d.space()
 		d.at++ // :
 		if !v.IsValid() {
-			d.value(reflect.Value{}, "")
+			d.value(reflect.Value{})
 		} else if i, ok := members[key]; ok {
-			d.value(v.Field(i), pointer+"/"+key)
+			d.below(step{member: key}, v.Field(i))
 		} else {
-			d.unknown(pointer, key)
-			d.value(reflect.Value{}, "")
+			d.unknown(key)
+			d.value(reflect.Value{})
 		}
 		if d.err != nil {
 			return
@@ -333,12 +359,14 @@ func (d *decoder) duplicate() {
 }
 
 // unknown names a member only where its name can hardly be somebody's data.
-func (d *decoder) unknown(pointer, key string) {
+func (d *decoder) unknown(key string) {
 	if isMemberName(key) {
-		d.fault(pointer+"/"+key, "unknown_member", "is not a member of an application")
+		d.path = append(d.path, step{member: key})
+		d.fault("unknown_member", "is not a member of an application")
+		d.path = d.path[:len(d.path)-1]
 		return
 	}
-	d.fault(pointer, "unknown_member", "has a member that is not one of an application")
+	d.fault("unknown_member", "has a member that is not one of an application")
 }
 
 func isMemberName(key string) bool {
@@ -353,9 +381,9 @@ func isMemberName(key string) bool {
 	return true
 }
 
-func (d *decoder) array(v reflect.Value, pointer string) {
+func (d *decoder) array(v reflect.Value) {
 	if v.IsValid() && v.Kind() != reflect.Slice {
-		d.wrong(v, pointer)
+		d.wrong(v)
 		v = reflect.Value{}
 	}
 	d.at++ // [
@@ -374,16 +402,12 @@ func (d *decoder) array(v reflect.Value, pointer string) {
 			return
 		}
 		if !v.IsValid() {
-			d.value(reflect.Value{}, "")
+			d.value(reflect.Value{})
 		} else {
-			at := pointer + "/" + strconv.Itoa(i)
-			if d.peek() == 'n' {
-				d.fault(at, "wrong_type", "is null where a value is needed")
-			}
 			v.Grow(1)
 			v.SetLen(i + 1)
 			v.Index(i).SetZero()
-			d.value(v.Index(i), at)
+			d.below(step{index: i}, v.Index(i))
 		}
 		if d.err != nil {
 			return
@@ -391,7 +415,7 @@ func (d *decoder) array(v reflect.Value, pointer string) {
 	}
 }
 
-func (d *decoder) wrong(v reflect.Value, pointer string) {
+func (d *decoder) wrong(v reflect.Value) {
 	t := v.Type()
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -409,7 +433,7 @@ func (d *decoder) wrong(v reflect.Value, pointer string) {
 	case t.Kind() == reflect.Slice:
 		want = "a list"
 	}
-	d.fault(pointer, "wrong_type", "is not "+want)
+	d.fault("wrong_type", "is not "+want)
 }
 
 // str reads a string. An escaped lone surrogate names no character: such a body

@@ -42,7 +42,7 @@ func phone(s string, country muster.Country) (e164 string, ok bool) {
 	if err := phonenumbers.ParseToNumber(s, string(country), &n); err != nil {
 		return "", false
 	}
-	if !phonenumbers.IsPossibleNumber(&n) || !phonenumbers.IsValidNumber(&n) {
+	if !phonenumbers.IsValidNumber(&n) { // what is valid is possible
 		return "", false
 	}
 	return phonenumbers.Format(&n, phonenumbers.E164), true
