@@ -238,9 +238,10 @@ type Session struct {
 	rec   Recorder
 	start Entry
 
-	mu     sync.Mutex
-	opened int
-	ended  bool
+	mu       sync.Mutex
+	opened   int
+	ended    bool
+	recorded bool
 }
 
 // Use begins a job: its start is durable before this returns.
@@ -308,20 +309,22 @@ func (s *Session) Warm(ctx context.Context, keyIDs []string) error {
 }
 
 // End closes the session and records its end with the job's own count. A session
-// that is not ended shows in the log as a start without an end. Ending twice does nothing.
+// that is not ended shows in the log as a start without an end. After an error End is
+// called again; after a success it does nothing more.
 func (s *Session) End(ctx context.Context, count int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
-		return nil
-	}
 	s.ended = true
-	if s.rec == nil {
+	if s.rec == nil || s.recorded {
 		return nil
 	}
 	e := s.start
 	e.Type, e.Count, e.Opened = EntryUseEnd, count, s.opened
-	return s.rec.Record(ctx, e)
+	if err := s.rec.Record(ctx, e); err != nil {
+		return err
+	}
+	s.recorded = true
+	return nil
 }
 
 func (s *Session) count(n int) error {

@@ -65,11 +65,16 @@ func (v *Vault) SealFacts(decisionID string, parts []Part, commit Commit) (Seale
 		return SealedFacts{}, muster.Errorf(muster.CodeInternal, "facts have a common part first and at least one subject")
 	}
 	size := 8
+	names := make(map[string]bool, len(parts))
 	for i, p := range parts {
+		if names[p.Name] {
+			return SealedFacts{}, muster.Errorf(muster.CodeInternal, "a subject has two parts of the facts")
+		}
+		names[p.Name] = true
 		if len(p.Data) > sealLimit {
 			return SealedFacts{}, muster.Errorf(muster.CodeTooLarge, "facts are too large to be sealed")
 		}
-		if i > 0 && (p.Key.o == nil || p.Name == CommonPart || p.Name == "") {
+		if (i == 0) != (p.Key.o == nil) || p.Name == "" {
 			return SealedFacts{}, muster.Errorf(muster.CodeInternal, "a part of the facts has no subject or no key")
 		}
 		size += len(p.Name) + 40 + wrappedKeySize + 32 + saltSize + len(p.Data) + sealBlock + 40

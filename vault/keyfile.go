@@ -106,6 +106,9 @@ func openKeyFile(path string, credential bool) (*KeyFile, error) {
 // ID names the key, the same over all generations.
 func (k *KeyFile) ID() string { return "file:" + k.id }
 
+// Path is where the file is.
+func (k *KeyFile) Path() string { return k.path }
+
 // String names the key; a KeyFile never prints its key.
 func (k *KeyFile) String() string { return k.ID() }
 
@@ -358,8 +361,10 @@ func writeSynced(path string, b []byte, replace bool) (err error) {
 	return d.Sync()
 }
 
+// hkdf32 derives a key for one use. Every secret here is uniformly random already,
+// so the extract step is left out (RFC 5869, section 3.3).
 func hkdf32(secret []byte, info string) (out [32]byte, err error) {
-	b, err := hkdf.Key(sha256.New, secret, nil, info, 32)
+	b, err := hkdf.Expand(sha256.New, secret, info, 32)
 	copy(out[:], b)
 	return out, err
 }
