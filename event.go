@@ -1,0 +1,36 @@
+package muster
+
+import "time"
+
+// Kinds of jobs.
+const (
+	JobPublish  = "publish.event"   // Payload: an Event; becomes one JobWebhook for each endpoint that wants it
+	JobWebhook  = "deliver.webhook" // Ref: webhook id; Payload: an Event
+	JobSendCode = "send.code"       // Ref: challenge id
+	JobDue      = "application.due" // Ref: application id
+)
+
+// EventTest is the type of the event that tries out an endpoint. Every endpoint takes it.
+const EventTest = "webhook.test"
+
+// Event is what leaves the house in a webhook: ids and outcomes, never a value.
+// Who wants more fetches it, with the rights of their own token.
+type Event struct {
+	ID   string    `json:"id"`   // PrefixMessage: the webhook-id, the same over endpoints, retries and replays
+	Type string    `json:"type"` // account.changed, decision.made, ...: what a WebhookRecord's Events name
+	At   time.Time `json:"timestamp"`
+	Data EventData `json:"data"`
+}
+
+// EventData are the ids that an event concerns; what does not apply is "".
+type EventData struct {
+	Application  string  `json:"application,omitempty"`
+	Reference    string  `json:"reference,omitempty"` // the provider's own, of the application
+	Account      string  `json:"account,omitempty"`   // the provider's own reference
+	Customer     string  `json:"customer,omitempty"`
+	Decision     string  `json:"decision,omitempty"`
+	Review       string  `json:"review,omitempty"`
+	State        string  `json:"state,omitempty"`         // of the application
+	AccountState string  `json:"account_state,omitempty"` //
+	Outcome      Outcome `json:"outcome,omitempty"`
+}
