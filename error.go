@@ -16,6 +16,7 @@ const (
 	CodeUnauthorized Code = "unauthorized" // no token, or one that is not good
 	CodeForbidden    Code = "forbidden"    // a good token without the permission, or four eyes missing
 	CodeNotFound     Code = "not_found"    // no such thing, or none that this caller may know of
+	CodeNoMethod     Code = "no_method"    // the route is there and does not take this method
 	CodeConflict     Code = "conflict"     // same name, other content
 	CodeIllegalMove  Code = "illegal_move" // the state table has no such move
 	CodeStale        Code = "stale"        // If-Match names an older version
@@ -29,7 +30,7 @@ const (
 
 // Codes lists every code, for tables and the tests that walk them.
 var Codes = []Code{
-	CodeMalformed, CodeInvalid, CodeUnauthorized, CodeForbidden, CodeNotFound, CodeConflict, CodeIllegalMove,
+	CodeMalformed, CodeInvalid, CodeUnauthorized, CodeForbidden, CodeNotFound, CodeNoMethod, CodeConflict, CodeIllegalMove,
 	CodeStale, CodeNeedsMatch, CodeGone, CodeTooLarge, CodeRateLimited, CodeUnavailable, CodeInternal,
 }
 

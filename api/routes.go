@@ -1,0 +1,116 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/muster-cip/muster"
+)
+
+// Permissions that are no scope of a token.
+const (
+	Public muster.Scope = "public" // no token
+	Anyone muster.Scope = "anyone" // any good token, whatever it carries
+)
+
+// traits of a route.
+const (
+	once  = 1 << iota // takes Idempotency-Key: a write that has no reference of its own
+	match             // takes If-Match: an edit of what somebody may have edited since
+	file              // its body is an application or a part of one
+	pack              // its body holds a policy pack
+)
+
+// route is one row of the table of contents.
+type route struct {
+	method, path string
+	scope        muster.Scope
+	id           string // operation id
+	status       int    // when it went well
+	traits       int
+	says         string
+	serve        endpoint
+}
+
+// bound is how many bytes of body the route takes.
+func (rt *route) bound() int64 {
+	switch {
+	case rt.traits&file != 0:
+		return muster.MaxApplicationBytes
+	case rt.traits&pack != 0:
+		return 1 << 20
+	}
+	return 64 << 10
+}
+
+// unmatched stands for the route of a call that has none.
+var unmatched = &route{path: "unmatched"}
+
+const (
+	get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
+	ok, made, later, none = http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent
+)
+
+// routes is the API's table of contents. Whatever is not here is 404.
+func (a *API) routes() []*route {
+	logScope := muster.ScopeRead
+	if a.PublicLog {
+		logScope = Public
+	}
+	return []*route{
+		{post, "/v1/applications", muster.ScopeApply, "apply", made, file, "Post an application; the same one again gives the same answer", raw(a.apply, applyDoc)},
+		{get, "/v1/applications", muster.ScopeRead, "listApplications", ok, 0, "Applications, newest last", op(a.listApplications)},
+		{get, "/v1/applications/{application}", muster.ScopeRead, "getApplication", ok, 0, "An application, by id or reference, redacted", op(a.getApplication)},
+		{patch, "/v1/applications/{application}/claims", muster.ScopeApply, "correctClaims", ok, file | match, "Supply or correct claims of an open application (JSON Merge Patch)", raw(a.correct, correctDoc)},
+		{post, "/v1/applications/{application}/withdrawal", muster.ScopeApply, "withdraw", ok, match, "Take an application back", op(a.withdraw)},
+		{post, "/v1/applications/{application}/challenges", muster.ScopeApply, "challenge", made, once, "Send the customer a one-time code", op(a.challenge)},
+		{post, "/v1/challenges/{challenge}/response", muster.ScopeApply, "respond", ok, once, "Answer a challenge with the code that came", op(a.respond)},
+		{post, "/v1/applications/{application}/evidence", muster.ScopeEvidence, "recordEvidence", made, once, "Record what was seen", op(a.recordEvidence)},
+		{post, "/v1/applications/{application}/reveal", muster.ScopeReveal, "reveal", ok, 0, "See personal values, for a purpose, on the record", op(a.reveal)},
+		{get, "/v1/applications/{application}/decisions", muster.ScopeRead, "listDecisions", ok, 0, "Decisions on an application, oldest first", op(a.listDecisions)},
+
+		{get, "/v1/decisions/{decision}", muster.ScopeRead, "getDecision", ok, 0, "A decision, with every rule that held", op(a.getDecision)},
+		{get, "/v1/decisions/{decision}/bundle", muster.ScopeReveal, "getBundle", ok, 0, "What proves a decision offline, with the facts that an audience may see", raw(a.getBundle, bundleDoc)},
+
+		{get, "/v1/customers", muster.ScopeRead, "listCustomers", ok, 0, "Customers, newest last, redacted", op(a.listCustomers)},
+		{get, "/v1/customers/{customer}", muster.ScopeRead, "getCustomer", ok, 0, "A customer with their accounts, redacted", op(a.getCustomer)},
+		{get, "/v1/accounts/{account}", muster.ScopeRead, "getAccount", ok, 0, "An account, by id or the provider's reference", op(a.getAccount)},
+		{post, "/v1/accounts/{account}/moves", muster.ScopeAccounts, "moveAccount", ok, match, "Move an account", op(a.moveAccount)},
+
+		{get, "/v1/reviews", muster.ScopeRead, "listReviews", ok, 0, "Cases that wait for a person", op(a.listReviews)},
+		{get, "/v1/reviews/{review}", muster.ScopeRead, "getReview", ok, 0, "A case", op(a.getReview)},
+		{post, "/v1/reviews/{review}/resolution", muster.ScopeReview, "resolveReview", ok, match, "Resolve a case; 202 while it waits for a second operator", op(a.resolveReview)},
+
+		{get, "/v1/packs", muster.ScopeRead, "listPacks", ok, 0, "Policy packs and their activations", op(a.listPacks)},
+		{get, "/v1/packs/{digest}/source", muster.ScopeRead, "getPackSource", ok, 0, "A pack's bytes, as they were compiled", raw(a.getPackSource, packSourceDoc)},
+		{post, "/v1/packs", muster.ScopePacks, "proposeActivation", later, once | pack, "Upload a pack and propose that it decide from an instant on", op(a.proposeActivation)},
+		{post, "/v1/packs/activations/{activation}/approval", muster.ScopePacks, "approveActivation", ok, once, "Approve an activation, as another operator", op(a.approveActivation)},
+
+		{get, "/checkpoint", logScope, "getCheckpoint", ok, 0, "The log's latest signed head (C2SP tlog-checkpoint)", raw(a.getCheckpoint, checkpointDoc)},
+		{get, "/tile/{path...}", logScope, "getTile", ok, 0, "A tile of the log (C2SP tlog-tiles)", raw(a.getTile, tileDoc)},
+
+		{get, "/v1/webhooks", muster.ScopeRead, "listWebhooks", ok, 0, "Endpoints that events go to", op(a.listWebhooks)},
+		{get, "/v1/webhooks/{webhook}", muster.ScopeRead, "getWebhook", ok, 0, "An endpoint", op(a.getWebhook)},
+		{post, "/v1/webhooks", muster.ScopeWebhooks, "addWebhook", made, once, "Add an endpoint; its secret is shown this once", op(a.addWebhook)},
+		{patch, "/v1/webhooks/{webhook}", muster.ScopeWebhooks, "changeWebhook", ok, match, "Change an endpoint", op(a.changeWebhook)},
+		{del, "/v1/webhooks/{webhook}", muster.ScopeWebhooks, "removeWebhook", none, match, "Remove an endpoint", op(a.removeWebhook)},
+		{get, "/v1/webhooks/{webhook}/deliveries", muster.ScopeRead, "listDeliveries", ok, 0, "Attempts to deliver, newest last", op(a.listDeliveries)},
+		{post, "/v1/webhooks/{webhook}/replays", muster.ScopeWebhooks, "replayDelivery", later, once, "Deliver a message again, under its id", op(a.replayDelivery)},
+		{post, "/v1/webhooks/{webhook}/tests", muster.ScopeWebhooks, "testWebhook", later, once, "Send an endpoint a test event", op(a.testWebhook)},
+
+		{get, "/v1/operators", muster.ScopeOperators, "listOperators", ok, 0, "Operators", op(a.listOperators)},
+		{post, "/v1/operators", muster.ScopeOperators, "addOperator", made, once, "Add an operator", op(a.addOperator)},
+		{post, "/v1/operators/{operator}/disablement", muster.ScopeOperators, "disableOperator", none, once, "Disable an operator and with them all their tokens", op(a.disableOperator)},
+		{get, "/v1/tokens", muster.ScopeOperators, "listTokens", ok, 0, "Tokens, without their secrets", op(a.listTokens)},
+		{post, "/v1/tokens", muster.ScopeOperators, "createToken", made, once, "Make a token; its secret is shown this once", op(a.createToken)},
+		{post, "/v1/tokens/{token}/revocation", muster.ScopeOperators, "revokeToken", none, once, "Revoke a token; dead within five seconds", op(a.revokeToken)},
+
+		{get, "/v1/me", Anyone, "getMe", ok, 0, "Who this token says you are", op(a.getMe)},
+		{get, "/v1/methods", muster.ScopeRead, "listMethods", ok, 0, "The table of verification methods", op(a.listMethods)},
+		{get, "/v1/status", muster.ScopeRead, "getStatus", ok, 0, "What runs here, and whether its parts answer", op(a.getStatus)},
+
+		{get, "/openapi.json", Public, "getOpenAPI", ok, 0, "This document", raw(a.getOpenAPI, openAPIDoc)},
+		{get, "/healthz", Public, "getLive", ok, 0, "The process lives", op(a.getLive)},
+		{get, "/readyz", Public, "getReady", ok, 0, "It and its parts can take requests", op(a.getReady)},
+		{get, "/metrics", muster.ScopeMetrics, "metrics", ok, 0, "Prometheus metrics", raw(a.getMetrics, metricsDoc)},
+	}
+}
