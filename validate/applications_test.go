@@ -3,6 +3,7 @@ package validate
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/muster-cip/muster"
 )
+
+var testIP = netip.MustParseAddr("95.165.33.10")
 
 var testNow = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 

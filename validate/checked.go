@@ -14,7 +14,7 @@ type Checked struct {
 	Subjects      []Subject             // [0] is the customer; then owners, depth first; then signatories
 	Ownership     muster.OwnershipFacts // zero for an individual
 	AccessCountry muster.Country        // of Normal.IP; "" is unknown
-	Editions      map[string]string     // table -> edition: addresses, countries, ip_country, phones; shared, not to be changed
+	Editions      map[string]string     // table -> edition: addresses, countries, iban, ip_country, phones; shared, not to be changed
 }
 
 // Subject is one person on the application, in the words of muster.SubjectFacts.
@@ -23,7 +23,7 @@ type Subject struct {
 	Role          muster.SubjectRole
 	Kind          muster.PartyKind
 	Depth         int            // 0 the customer and signatories, 1 an owner of the customer, ...
-	Share         muster.Percent // of the customer, shares along the chain multiplied
+	Share         muster.Percent // an owner's part of the customer, shares along the chain multiplied; 0 of all others
 	Control       bool
 	Terminal      bool             // an owner that is an individual
 	Absent        []string         // dotted, below the party, sorted: phone, address, address.postal_code, formation.registration_number, ...

