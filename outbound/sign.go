@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -39,11 +41,8 @@ func NewSecret() Secret {
 // Text is the secret as the receiver needs it: whsec_ and base64. It is shown once.
 func (s Secret) Text() string { return secretPrefix + base64.StdEncoding.EncodeToString(s.key) }
 
-// String hides the secret.
-func (s Secret) String() string { return secretPrefix + "..." }
-
-// GoString hides the secret.
-func (s Secret) GoString() string { return s.String() }
+// Format prints the prefix alone, under every verb.
+func (s Secret) Format(w fmt.State, _ rune) { io.WriteString(w, secretPrefix+"...") }
 
 // ParseSecrets reads secrets as Text writes them, separated by white space, the
 // newest first: while one is being rotated, both sign. The error tells nothing of them.
