@@ -80,7 +80,7 @@ type text struct {
 	needs    []RuleNeed   // of a rule
 	req      *requirement // of a requirement
 	field    *field       // of a field
-	clear    bool
+	party    bool         // a rule that holds on subjects
 }
 
 type field struct {
@@ -608,7 +608,7 @@ func (c *compiler) requirements() {
 	}
 	for i := range c.p.reqs {
 		r := &c.p.reqs[i]
-		c.say(r.ID, &text{outcome: r.Outcome, code: r.ID, words: r.Words, req: r, clear: r.Clearable}, r.Cite)
+		c.say(r.ID, &text{outcome: r.Outcome, code: r.ID, words: r.Words, req: r}, r.Cite)
 	}
 }
 
@@ -660,7 +660,7 @@ func (c *compiler) rulesOf(in []Rule) []rule {
 		}
 		c.limits("rule "+r.ID, r.Limits)
 		x.cond = c.cond(r.When, x.scope != scopeApplication)
-		c.say(r.ID, &text{outcome: r.Outcome, code: r.Code, words: r.Words, hidden: r.Hidden, observe: x.observe, needs: r.Needs, clear: x.clear}, r.Cite)
+		c.say(r.ID, &text{outcome: r.Outcome, code: r.Code, words: r.Words, hidden: r.Hidden, observe: x.observe, needs: r.Needs, party: x.scope != scopeApplication}, r.Cite)
 		out = append(out, x)
 	}
 	return out

@@ -38,7 +38,27 @@ func Decide(packs []*Pack, f *muster.Facts) muster.Decision {
 	for _, r := range runs {
 		b.finish(r)
 	}
-	return b.decision()
+	d := b.decision()
+	if f.Mode == muster.ModeSandbox && f.Magic != "" {
+		magic(&d, muster.Outcome(f.Magic))
+	}
+	return d
+}
+
+// magic gives a sandbox the outcome that it asked for. The reason says so, and
+// what the packs found stays visible.
+func magic(d *muster.Decision, o muster.Outcome) {
+	if o.Severity() < 0 {
+		return
+	}
+	const words = "This is a sandbox: the e-mail address chose the outcome."
+	d.Outcome = o
+	d.Interim = d.Interim && o == muster.OutcomeVerify
+	if o.Severity() < muster.OutcomeCollect.Severity() {
+		d.Needs, d.Limits = nil, muster.Limits{}
+	}
+	d.Reasons = append([]muster.Reason{{Pack: "sandbox", Rule: "magic", Outcome: o, Code: "sandbox", Citation: "sandbox",
+		Status: ProvidersOwn, Customer: words, Operator: words}}, d.Reasons...)
 }
 
 // builder gathers what held.
@@ -338,8 +358,17 @@ func (b *builder) decision() muster.Decision {
 	}
 	order(d.Reasons)
 	order(d.Observed)
-	sort.SliceStable(d.Needs, func(i, j int) bool {
-		a, b := &d.Needs[i], &d.Needs[j]
+	sortNeeds(d.Needs)
+	sort.Strings(d.Obligations)
+	if d.Reasons == nil {
+		d.Reasons = []muster.Reason{}
+	}
+	return *d
+}
+
+func sortNeeds(needs []muster.Need) {
+	sort.SliceStable(needs, func(i, j int) bool {
+		a, b := &needs[i], &needs[j]
 		if a.Kind != b.Kind {
 			return kindRank(a.Kind) < kindRank(b.Kind)
 		}
@@ -348,11 +377,6 @@ func (b *builder) decision() muster.Decision {
 		}
 		return a.Attribute < b.Attribute
 	})
-	sort.Strings(d.Obligations)
-	if d.Reasons == nil {
-		d.Reasons = []muster.Reason{}
-	}
-	return *d
 }
 
 func kindRank(k muster.NeedKind) int {

@@ -1,8 +1,12 @@
 package policy
 
 import (
+	"encoding/json"
 	"errors"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/packs"
@@ -50,4 +54,46 @@ func TestExamples(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Strip and Fill undo each other, and the ordinary decision is small.
+func TestStripFill(t *testing.T) {
+	t.Parallel()
+	p := load(t, packs.Default)
+	for i := range p.doc.Examples {
+		e := &p.doc.Examples[i]
+		f, err := e.Given.Facts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := Decide([]*Pack{p}, f)
+		d.ID = muster.NewID(muster.PrefixDecision, f.At)
+		body, err := json.Marshal(Strip(d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back muster.Decision
+		if err := json.Unmarshal(body, &back); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(d, Fill(back, []*Pack{p}), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: %s", e.Name, diff)
+		}
+		if len(f.Subjects) == 1 && len(body) > 700 {
+			t.Errorf("%s: %d bytes: %s", e.Name, len(body), body)
+		}
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	p := load(b, packs.Default)
+	f, _ := p.doc.Examples[0].Given.Facts()
+	ps := []*Pack{p}
+	b.ReportAllocs()
+	for b.Loop() {
+		Decide(ps, f)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(p.conds)), "ns/cond")
+	b.ReportMetric(float64(len(p.conds)), "conds")
+	b.ReportMetric(float64(len(p.rules)+len(p.reqs)+len(p.fields)+len(p.opening)), "rules")
 }
