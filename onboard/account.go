@@ -57,12 +57,13 @@ func (s *Service) Due(ctx context.Context, id string) error {
 		if err != nil {
 			return nil, err
 		}
-		last := f.lastActivity()
-		if at, ok := s.expiry(tx.Now(), last); ok && f.app.State == muster.AppNeeds && !tx.Now().Before(at) {
+		now := tx.Now()
+		expires := s.expiry(now, f.lastActivity())
+		switch {
+		case f.app.State == muster.AppNeeds && !expires.IsZero() && !now.Before(expires):
 			return nil, s.ended(ctx, tx, f, muster.Principal{}, EventExpire)
-		}
-		if d.Until.IsZero() || tx.Now().Before(d.Until) {
-			return nil, nil
+		case d.Until.IsZero() || now.Before(d.Until):
+			return nil, s.lookAgain(ctx, tx, f, d.Until)
 		}
 		return s.redecide(ctx, tx, f, "due", nil)
 	})
@@ -85,15 +86,32 @@ func (f *file) lastActivity() time.Time {
 }
 
 // expiry is when an application without activity since then expires: after the
-// longest term of the packs in effect. ok is false where none sets a term.
-func (s *Service) expiry(now, since time.Time) (at time.Time, ok bool) {
+// longest term of the packs in effect, in UTC days. Zero: no pack sets a term.
+func (s *Service) expiry(now, since time.Time) (at time.Time) {
 	enforce, _ := s.Programme.At(now)
 	for _, p := range enforce {
-		if after := p.Document().Unverified.After; after != "" {
-			if t, err := policy.After(since, after); err == nil && t.After(at) {
-				at, ok = t, true
-			}
+		term, err := policy.ParsePeriod(p.Document().Unverified.After)
+		if err != nil { // none set: a pack that is compiled has no broken one
+			continue
+		}
+		if t := term.End(since, time.UTC); t.After(at) {
+			at = t
 		}
 	}
-	return at, ok
+	return at
+}
+
+// lookAgain enqueues the next instant at which time alone changes something for
+// an open application: until (zero: none) or its expiry, whichever is first.
+func (s *Service) lookAgain(ctx context.Context, tx Tx, f *file, until time.Time) error {
+	at := until
+	if f.app.State == muster.AppNeeds {
+		if e := s.expiry(tx.Now(), f.lastActivity()); !e.IsZero() && (at.IsZero() || e.Before(at)) {
+			at = e
+		}
+	}
+	if at.IsZero() || !f.open() {
+		return nil
+	}
+	return tx.Enqueue(ctx, &muster.Job{ID: muster.NewID(muster.PrefixMessage, tx.Now()), Kind: muster.JobDue, Ref: f.app.ID, RunAt: at})
 }

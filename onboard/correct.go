@@ -66,6 +66,7 @@ func (s *Service) correct(ctx context.Context, tx Tx, f *file, by muster.Princip
 		return nil, err
 	}
 	f.app.Revision++
+	f.claimsAt = tx.Now()
 	if err := tx.AddClaims(ctx, claims...); err != nil {
 		return nil, err
 	}

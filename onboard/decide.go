@@ -153,51 +153,26 @@ func (s *Service) reviewFor(ctx context.Context, tx Tx, f *file, d *decision) er
 	return tx.PutReview(ctx, r)
 }
 
+// EventDecided tells listeners of a decision on an application, and of where its account stands now.
+const EventDecided = "application.decided"
+
 // announce enqueues what the decision sets off: a notice to listeners, and the
 // instant at which it has to be looked at again. Rows hold ids and outcomes only.
 func (s *Service) announce(ctx context.Context, tx Tx, f *file, d *decision) error {
-	var jobs []*muster.Job
 	if s.Listeners.Any() {
-		payload, err := json.Marshal(Event{
-			Type: "application.decided", At: d.At, Application: f.app.ID, Reference: f.app.Reference, State: f.app.State,
-			Account: f.account.Reference, AccountState: f.account.State, Decision: d.ID, Outcome: d.Outcome,
-		})
+		id := muster.NewID(muster.PrefixMessage, tx.Now())
+		payload, err := json.Marshal(muster.Event{ID: id, Type: EventDecided, At: d.At, Data: muster.EventData{
+			Application: f.app.ID, Reference: f.app.Reference, State: f.app.State, Account: f.account.Reference,
+			AccountState: f.account.State, Customer: f.app.Customer, Decision: d.ID, Outcome: d.Outcome,
+		}})
 		if err != nil {
 			return muster.Errorf(muster.CodeInternal, "an event cannot be written: %w", err)
 		}
-		jobs = append(jobs, &muster.Job{
-			ID: muster.NewID(muster.PrefixMessage, tx.Now()), Kind: JobEvent, Ref: f.app.ID, Payload: payload, RunAt: tx.Now(),
-		})
+		if err := tx.Enqueue(ctx, &muster.Job{ID: id, Kind: muster.JobPublish, Ref: f.app.ID, Payload: payload, RunAt: tx.Now()}); err != nil {
+			return err
+		}
 	}
-	if !d.Until.IsZero() && f.app.State != muster.AppRefused {
-		jobs = append(jobs, &muster.Job{
-			ID: muster.NewID(muster.PrefixMessage, tx.Now()), Kind: JobDue, Ref: f.app.ID, RunAt: d.Until,
-		})
-	}
-	if jobs == nil {
-		return nil
-	}
-	return tx.Enqueue(ctx, jobs...)
-}
-
-// Kinds of jobs that this room enqueues. Package watch runs them.
-const (
-	JobEvent = "event"           // tell every listener; Payload is an Event
-	JobDue   = "application.due" // Ref is an application: decide again
-	JobCode  = "send.code"       // Ref is a challenge: send its code
-)
-
-// Event is what listeners are told: ids and outcomes, nothing of the person.
-type Event struct {
-	Type         string         `json:"type"`
-	At           time.Time      `json:"at"`
-	Application  string         `json:"application"`
-	Reference    string         `json:"reference"`
-	State        string         `json:"state"`
-	Account      string         `json:"account"`
-	AccountState string         `json:"account_state"`
-	Decision     string         `json:"decision"`
-	Outcome      muster.Outcome `json:"outcome"`
+	return s.lookAgain(ctx, tx, f, d.Until)
 }
 
 // redecide decides a file anew on the facts of its last decision: after evidence,

@@ -2,7 +2,6 @@ package onboard
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"time"
@@ -10,41 +9,44 @@ import (
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/validate"
 	"github.com/muster-cip/muster/vault"
+	"github.com/muster-cip/muster/verify/contact"
 )
+
+// Seen says about whom and by whom something was seen.
+type Seen struct {
+	Subject  string           // subject id
+	Kind     muster.PartyKind // of the subject
+	Revision int              // of the claims that it was held against
+	Operator string
+	Now      time.Time // of the transaction
+}
 
 // Found is what a way of verification made of its input.
 type Found struct {
-	Evidence muster.Evidence // without id, subject, revision and producer
-	Details  []byte          // what was seen, to be sealed; nil for nothing
-	Kind     vault.Kind      // of the value below
-	Value    string          // for the blind index, normalised: issuer, type and number of a document; "" for none
+	Evidence muster.Evidence
+	Details  []byte     // what was seen, to be sealed; nil for nothing
+	Kind     vault.Kind // of the value below
+	Value    string     // for the blind index: issuer, type and number of a document; "" for none
 }
 
-// Way is one method that turns an operator's input into evidence.
-type Way interface {
-	Method() muster.Method
-	Check(input json.RawMessage, kind muster.PartyKind, now time.Time) (Found, error)
+// Recorded is a method whose input staff write down.
+type Recorded struct {
+	muster.Method
+	Take func(seen Seen, input []byte) (*Found, error)
 }
 
-// Contact is one method that sends a one-time code.
-type Contact interface {
-	Method() muster.Method
-	NewCode() string
-	Evidence(now time.Time) muster.Evidence
-	Lifetime() (time.Duration, int) // of a code: how long, how many attempts
-	// Allowed says whether one more code may go to a target that got so many in
-	// the last hour and day. Targets only: no country and no carrier is ever shut out.
-	Allowed(hour, day int) (ok bool, retryAfter time.Duration)
+// Contact is a method that sends a one-time code to an address in the claims.
+type Contact struct {
+	muster.Method
+	Kind    vault.Kind // of the address: e-mail or telephone
+	Address func(*validate.NormalSubject) string
 }
 
-// Ways is the table of methods, by name.
+// Ways is the table of methods, by name. cmd/muster fills it.
 type Ways struct {
-	Record  map[string]Way
-	Contact map[string]Contact
+	Recorded map[string]Recorded
+	Contact  map[string]Contact
 }
-
-// SandboxCode is accepted in place of every code, in a sandbox only.
-const SandboxCode = "000000"
 
 // Challenge sends a one-time code to a subject's e-mail address or telephone.
 func (s *Service) Challenge(ctx context.Context, by muster.Principal, id string, r ChallengeRequest) (*ChallengeAnswer, error) {
@@ -65,25 +67,24 @@ func (s *Service) Challenge(ctx context.Context, by muster.Principal, id string,
 		if err != nil {
 			return err
 		}
-		kind, address, err := s.target(ctx, tx, f, subject, r.Method)
+		address, _, err := s.target(ctx, tx, f, subject, way)
 		if err != nil {
 			return err
 		}
-		target := s.Vault.Digest(kind, normaliser, address)
-		if err := s.allowed(ctx, tx, way, target); err != nil {
+		target := s.Vault.Digest(way.Kind, normaliser, address)
+		if err := s.allowed(ctx, tx, target); err != nil {
 			return err
 		}
-		life, tries := way.Lifetime()
 		c = &muster.ChallengeRecord{
 			ID: muster.NewID(muster.PrefixChallenge, tx.Now()), Application: f.app.ID, Subject: subject.ID, Method: r.Method,
-			Revision: subject.Revision, Target: target, Made: tx.Now(), Expires: tx.Now().Add(life), Left: tries,
+			Revision: subject.Revision, Target: target, Made: tx.Now(), Expires: tx.Now().Add(contact.Lifetime), Left: contact.Attempts,
 		}
 		// The code is drawn when it is sent, so that none lies in a job's row.
 		if err := tx.AddChallenge(ctx, c); err != nil {
 			return err
 		}
 		return tx.Enqueue(ctx, &muster.Job{
-			ID: muster.NewID(muster.PrefixMessage, tx.Now()), Kind: JobCode, Ref: c.ID, RunAt: tx.Now(),
+			ID: muster.NewID(muster.PrefixMessage, tx.Now()), Kind: muster.JobSendCode, Ref: c.ID, RunAt: tx.Now(),
 		})
 	})
 	if err != nil {
@@ -92,8 +93,9 @@ func (s *Service) Challenge(ctx context.Context, by muster.Principal, id string,
 	return &ChallengeAnswer{Challenge: c.ID, Method: c.Method, Expires: c.Expires, Attempts: c.Left}, nil
 }
 
-// allowed holds the limits of codes to one target.
-func (s *Service) allowed(ctx context.Context, tx Tx, way Contact, target []byte) error {
+// allowed holds the limits of codes to one target. No country and no carrier is
+// ever shut out: only the address counts.
+func (s *Service) allowed(ctx context.Context, tx Tx, target []byte) error {
 	hour, err := tx.ChallengesTo(ctx, target, tx.Now().Add(-time.Hour))
 	if err != nil {
 		return err
@@ -102,14 +104,15 @@ func (s *Service) allowed(ctx context.Context, tx Tx, way Contact, target []byte
 	if err != nil {
 		return err
 	}
-	if ok, wait := way.Allowed(hour, day); !ok {
+	if ok, wait := contact.DefaultLimits.Allowed(hour, day); !ok {
 		return &muster.Error{Code: muster.CodeRateLimited, Message: "enough codes for now", RetryAfter: wait}
 	}
 	return nil
 }
 
-// target opens the address that a code goes to.
-func (s *Service) target(ctx context.Context, tx Tx, f *file, subject *muster.SubjectRecord, method string) (vault.Kind, string, error) {
+// target opens the address that a code goes to, and the language of the notice
+// that the customer was shown.
+func (s *Service) target(ctx context.Context, tx Tx, f *file, subject *muster.SubjectRecord, way Contact) (address, locale string, err error) {
 	session := s.Vault.UseForDecision(muster.Ref{Kind: "application", ID: f.app.ID})
 	app, _, _, err := openClaims(ctx, tx, f, session.Open)
 	if err != nil {
@@ -123,33 +126,21 @@ func (s *Service) target(ctx context.Context, tx Tx, f *file, subject *muster.Su
 	if i < 0 {
 		return "", "", muster.Errorf(muster.CodeNotFound, "this subject's claims are gone")
 	}
-	kind, address, field := vault.KindEmail, c.Normal.Subjects[i].Email, "email"
-	if method == MethodPhone {
-		kind, address, field = vault.KindPhone, c.Normal.Subjects[i].Phone, "phone"
-	}
+	address = way.Address(&c.Normal.Subjects[i])
 	if address == "" {
-		return "", "", muster.Invalid(muster.Fault{Pointer: "/method", Code: "claim_absent", Detail: "no " + field + " was stated: supply it first"})
+		return "", "", muster.Invalid(muster.Fault{Pointer: "/method", Code: "claim_absent", Detail: "the address was not stated: supply it first"})
 	}
-	return kind, address, nil
-}
-
-// Methods of contact.
-const (
-	MethodEmail = "contact.email"
-	MethodPhone = "contact.phone"
-)
-
-// Send is what a sender needs: where to, and the code. Opened at sending time.
-type Send struct {
-	Method, To, Code, Reference string
-	Expires                     time.Time
+	if app.Notice != nil {
+		locale = app.Notice.Locale
+	}
+	return address, locale, nil
 }
 
 // ToSend draws the code of a challenge and opens its address, for the sender.
 // A challenge that ended gives CodeGone: nothing is to be sent. Sent again after
 // a failure, it carries a new code: the one before is void.
-func (s *Service) ToSend(ctx context.Context, challenge string) (*Send, error) {
-	var out *Send
+func (s *Service) ToSend(ctx context.Context, challenge string) (*contact.Message, error) {
+	var out *contact.Message
 	err := s.DB.InTx(ctx, func(tx Tx) error {
 		c, err := tx.Challenge(ctx, challenge)
 		if err != nil {
@@ -167,15 +158,15 @@ func (s *Service) ToSend(ctx context.Context, challenge string) (*Send, error) {
 		if err != nil {
 			return err
 		}
-		_, address, err := s.target(ctx, tx, f, subject, c.Method)
+		address, locale, err := s.target(ctx, tx, f, subject, way)
 		if err != nil {
 			return err
 		}
-		code := way.NewCode()
+		code := contact.NewCode()
 		if err := tx.SetCode(ctx, c.ID, s.Vault.CodeMAC(c.ID, code)); err != nil {
 			return err
 		}
-		out = &Send{Method: c.Method, To: address, Code: code, Reference: f.app.Reference, Expires: c.Expires}
+		out = &contact.Message{Method: c.Method, To: address, Code: code, Locale: locale, Reference: c.ID}
 		return nil
 	})
 	return out, err
@@ -183,7 +174,11 @@ func (s *Service) ToSend(ctx context.Context, challenge string) (*Send, error) {
 
 // Respond takes the code that a person typed. The attempt is spent, and synced,
 // before the code is looked at.
-func (s *Service) Respond(ctx context.Context, by muster.Principal, challenge, code string) (*Answer, error) {
+func (s *Service) Respond(ctx context.Context, by muster.Principal, challenge, typed string) (*Answer, error) {
+	code, ok := contact.ReadCode(typed)
+	if !ok { // never a guess: costs no attempt
+		return nil, muster.Invalid(muster.Fault{Pointer: "/code", Code: "not_a_code", Detail: "a code has six digits"})
+	}
 	var left int
 	if err := s.DB.InTx(ctx, func(tx Tx) (err error) {
 		left, err = tx.SpendAttempt(ctx, challenge)
@@ -198,7 +193,7 @@ func (s *Service) Respond(ctx context.Context, by muster.Principal, challenge, c
 	}); err != nil {
 		return nil, err
 	}
-	magic := s.Mode == muster.ModeSandbox && code == SandboxCode
+	magic := s.Mode == muster.ModeSandbox && code == contact.SandboxCode
 	if !s.Vault.CodeEqual(c.MAC, c.ID, code) && !magic {
 		return nil, muster.Invalid(muster.Fault{Pointer: "/code", Code: "wrong_code", Detail: "not the code; attempts left: " + strconv.Itoa(left)})
 	}
@@ -213,15 +208,18 @@ func (s *Service) Respond(ctx context.Context, by muster.Principal, challenge, c
 		if err := tx.FinishChallenge(ctx, c.ID); err != nil {
 			return nil, err
 		}
-		e := s.Ways.Contact[c.Method].Evidence(tx.Now())
-		e.Revision = c.Revision // the address of that revision got the code
-		return s.add(ctx, tx, f, subject, by, Found{Evidence: e}, "evidence", nil)
+		// The address of the revision that was written to got the code.
+		e, err := contact.Evidence(c.Method, subject.ID, c.Revision, tx.Now())
+		if err != nil {
+			return nil, err
+		}
+		return s.add(ctx, tx, f, subject, &Found{Evidence: *e}, nil)
 	})
 }
 
 // Record takes what staff saw.
 func (s *Service) Record(ctx context.Context, by muster.Principal, id string, in EvidenceInput) (*Answer, error) {
-	way, ok := s.Ways.Record[in.Method]
+	way, ok := s.Ways.Recorded[in.Method]
 	if !ok {
 		return nil, unknownMethod()
 	}
@@ -243,11 +241,10 @@ func (s *Service) Record(ctx context.Context, by muster.Principal, id string, in
 				kind = sf.Kind
 			}
 		}
-		found, err := way.Check(in.Input, kind, tx.Now())
+		found, err := way.Take(Seen{Subject: subject.ID, Kind: kind, Revision: subject.Revision, Operator: by.Operator, Now: tx.Now()}, in.Input)
 		if err != nil {
 			return nil, err
 		}
-		found.Evidence.Revision = subject.Revision
 		var fresh digests
 		if found.Value != "" {
 			if err := tx.AddIndex(ctx, s.indexRow(value{found.Kind, found.Value}, subject, f.keys[subject.ID], tx.Now())); err != nil {
@@ -257,14 +254,13 @@ func (s *Service) Record(ctx context.Context, by muster.Principal, id string, in
 				fresh = digests{found.Kind: s.Vault.Digests(found.Kind, normaliser, found.Value)}
 			}
 		}
-		return s.add(ctx, tx, f, subject, by, found, "evidence", fresh)
+		return s.add(ctx, tx, f, subject, found, fresh)
 	})
 }
 
 // add writes evidence and decides anew.
-func (s *Service) add(ctx context.Context, tx Tx, f *file, subject *muster.SubjectRecord, by muster.Principal, found Found, event string, fresh digests) (*Answer, error) {
+func (s *Service) add(ctx context.Context, tx Tx, f *file, subject *muster.SubjectRecord, found *Found, fresh digests) (*Answer, error) {
 	e := &muster.EvidenceRecord{Evidence: found.Evidence, Application: f.app.ID}
-	e.ID, e.Subject, e.At, e.Producer = muster.NewID(muster.PrefixEvidence, tx.Now()), subject.ID, tx.Now(), by.Operator
 	if found.Details != nil {
 		var err error
 		place := vault.Place{Subject: subject.ID, Record: e.ID, Field: "details"}
@@ -276,7 +272,7 @@ func (s *Service) add(ctx context.Context, tx Tx, f *file, subject *muster.Subje
 		return nil, err
 	}
 	f.evidence = append(f.evidence, e)
-	return s.redecide(ctx, tx, f, event, fresh)
+	return s.redecide(ctx, tx, f, "evidence", fresh)
 }
 
 func unknownMethod() error {

@@ -100,16 +100,9 @@ func (s *Service) count(ctx context.Context, tx Tx, facts *muster.Facts, fresh d
 		if !ok {
 			continue
 		}
-		var since time.Time
-		if want.Window != "" {
-			var err error
-			if since, err = policy.Before(facts.At, want.Window); err != nil {
-				return err
-			}
-		}
 		var n int64
 		for _, digest := range list {
-			k, err := tx.CountHandles(ctx, want.Of, digest, want.Roles, since)
+			k, err := tx.CountHandles(ctx, want.Of, digest, want.Roles, want.Since(facts.At))
 			if err != nil {
 				return err
 			}
@@ -118,7 +111,7 @@ func (s *Service) count(ctx context.Context, tx Tx, facts *muster.Facts, fresh d
 		if facts.Counts == nil {
 			facts.Counts = map[string]int64{}
 		}
-		facts.Counts[want.Name] = n
+		facts.Counts[want.Key] = n
 	}
 	return nil
 }

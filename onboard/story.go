@@ -52,21 +52,18 @@ func New(c Config) *Service { return &Service{Config: c, states: newStates()} }
 // the same reference with other content is a conflict. One that is at fault is
 // not taken: nothing of it is kept.
 func (s *Service) Apply(ctx context.Context, by muster.Principal, body []byte) (*Answer, error) {
-	app, err := validate.Decode(body)
-	if err != nil {
-		return nil, err
-	}
-	canonical, err := json.Marshal(app)
-	if err != nil {
-		return nil, muster.Errorf(muster.CodeInternal, "an application cannot be written: %w", err)
-	}
-	checked, err := s.Checker.Application(app, s.Clock())
+	checked, err := s.Checker.Read(body, s.Clock())
 	if err != nil {
 		// What was taken once is answered as it was, even where a table has changed since.
-		if a, known := s.known(ctx, app.Reference, canonical); known == nil && a != nil {
+		if a, known := s.known(ctx, body); known == nil && a != nil {
 			return a, nil
 		}
 		return nil, err
+	}
+	app := checked.Application
+	canonical, err := json.Marshal(app)
+	if err != nil {
+		return nil, muster.Errorf(muster.CodeInternal, "an application cannot be written: %w", err)
 	}
 	d, err := s.draft(ctx, by, checked, canonical)
 	if err != nil {
@@ -91,12 +88,17 @@ func (s *Service) Apply(ctx context.Context, by muster.Principal, body []byte) (
 }
 
 // known answers an application that was taken before, by its reference.
-func (s *Service) known(ctx context.Context, reference string, canonical []byte) (a *Answer, err error) {
-	if !muster.IsReference(reference) {
-		return nil, nil
+func (s *Service) known(ctx context.Context, body []byte) (a *Answer, err error) {
+	app, err := validate.Decode(body)
+	if err != nil || !muster.IsReference(app.Reference) {
+		return nil, err
+	}
+	canonical, err := json.Marshal(app)
+	if err != nil {
+		return nil, muster.Errorf(muster.CodeInternal, "an application cannot be written: %w", err)
 	}
 	err = s.DB.View(ctx, func(tx Tx) error {
-		old, err := tx.Application(ctx, reference)
+		old, err := tx.Application(ctx, app.Reference)
 		if err != nil {
 			return err
 		}

@@ -38,9 +38,17 @@ type DB interface {
 // MAC is the keyed hash under which secrets are kept.
 type MAC interface{ TokenMAC(secret []byte) []byte }
 
+// Tokens finds a token and its operator by the token's keyed hash. CodeNotFound
+// where there is none.
+type Tokens interface {
+	TokenByMAC(ctx context.Context, mac []byte) (*muster.TokenRecord, *muster.OperatorRecord, error)
+}
+
 // Config of a Service; all are required.
 type Config struct {
 	DB      DB
+	Tokens  Tokens
+	Clock   muster.Clock
 	Journal *journal.Journal
 	MAC     MAC
 	Mode    string        // of the deployment: part of every secret, so that a sandbox token is known on sight
@@ -205,6 +213,22 @@ func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*mu
 		return nil, "", err
 	}
 	return r, secret, nil
+}
+
+// Principal is who a token's secret stands for, now. CodeUnauthorized without a
+// reason where it is unknown, expired or revoked, or its operator is disabled.
+func (s *Service) Principal(ctx context.Context, secret string) (muster.Principal, error) {
+	t, o, err := s.Tokens.TokenByMAC(ctx, s.MAC.TokenMAC([]byte(secret)))
+	if muster.ErrorCode(err) == muster.CodeNotFound {
+		return muster.Principal{}, muster.Errorf(muster.CodeUnauthorized, "this token is not good")
+	}
+	if err != nil {
+		return muster.Principal{}, err
+	}
+	if now := s.Clock(); !t.Revoked.IsZero() || !now.Before(t.Expires) || !o.Disabled.IsZero() {
+		return muster.Principal{}, muster.Errorf(muster.CodeUnauthorized, "this token is not good")
+	}
+	return muster.Principal{Operator: t.Operator, Token: t.ID, Scopes: t.Scopes}, nil
 }
 
 // newSecret is 32 characters with 160 random bits.
