@@ -2,7 +2,6 @@ package policy
 
 import (
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/checker"
 	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/ext"
 )
@@ -106,21 +105,19 @@ func environments(format int, counts []Count) (application, subject *cel.Env, er
 // sizes are the largest values that facts hold, for the estimate of cost.
 type sizes struct{}
 
-func (sizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
 }
 
-func (sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
+func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	if p := n.Path(); len(p) == 0 {
 		return nil
 	}
 	switch n.Type().Kind() {
 	case cel.ListKind:
-		return &checker.SizeEstimate{Min: 0, Max: sizeOfList}
+		return &cost.SizeEstimate{Min: 0, Max: sizeOfList}
 	case cel.StringKind:
-		return &checker.SizeEstimate{Min: 0, Max: sizeOfString}
+		return &cost.SizeEstimate{Min: 0, Max: sizeOfString}
 	}
 	return nil
 }
-
-var _ cost.Estimator = sizes{}
