@@ -1,0 +1,277 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/muster-cip/muster"
+)
+
+// Group commit. Callers hand their fn to a lane (one on SQLite, Config.Writers on
+// PostgreSQL), which takes whatever waits, runs it in one transaction and commits
+// once. A lone caller is not delayed: a group is what came while the last one ran.
+//
+// A group is first run without savepoints. If one fn fails after it has written, all
+// is rolled back and the group runs again with a savepoint before each; if that ends
+// in a deadlock, each runs in a transaction of its own.
+
+// job is one caller's transaction.
+type job struct {
+	ctx      context.Context
+	fn       func(*Tx) error
+	done     chan struct{}
+	err      error
+	panicked any
+}
+
+// retries of a transaction of its own after deadlocks and overtaken rows.
+const retries = 5
+
+// InTx runs fn in a transaction; see the package's rules. When it returns nil, what
+// fn wrote is committed and synced. Errors are of fn, or CodeUnavailable.
+func (db *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
+	j := &job{ctx: ctx, fn: fn, done: make(chan struct{})}
+	select {
+	case db.queue <- j:
+	case <-ctx.Done():
+		return contextError(ctx)
+	case <-db.stop:
+		return muster.Errorf(muster.CodeUnavailable, "the store is closed")
+	}
+	<-j.done // fn runs on the caller's variables: wait, whatever became of ctx
+	if j.panicked != nil {
+		panic(j.panicked)
+	}
+	return j.err
+}
+
+// View runs fn on one snapshot. Its Tx refuses writes.
+func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
+	select {
+	case <-db.stop:
+		return muster.Errorf(muster.CodeUnavailable, "the store is closed")
+	default:
+	}
+	c, done, err := db.driver.reader(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := c.begin(ctx, true); err != nil {
+		return err
+	}
+	defer c.rollback(ctx)
+	tx := &Tx{c: c, now: db.clock.now(), view: true}
+	defer func() { tx.over = true }()
+	return fn(tx)
+}
+
+// As gives a DB the type of a room's own: As[onboard.Tx](db) has the methods
+// InTx(ctx, func(onboard.Tx) error) and View. It panics, at once, where T asks for
+// a method that Tx does not have.
+func As[T any](db *DB) Room[T] {
+	_ = any((*Tx)(nil)).(T)
+	return Room[T]{db}
+}
+
+// Room is a DB as one room sees it.
+type Room[T any] struct{ db *DB }
+
+// InTx is DB.InTx.
+func (r Room[T]) InTx(ctx context.Context, fn func(T) error) error {
+	return r.db.InTx(ctx, func(tx *Tx) error { return fn(any(tx).(T)) })
+}
+
+// View is DB.View.
+func (r Room[T]) View(ctx context.Context, fn func(T) error) error {
+	return r.db.View(ctx, func(tx *Tx) error { return fn(any(tx).(T)) })
+}
+
+// lane runs groups until the store closes.
+func (db *DB) lane() {
+	for {
+		select {
+		case <-db.stop:
+			return
+		case first := <-db.queue:
+			group := []*job{first}
+		waiting:
+			for len(group) < db.conf.Group {
+				select {
+				case j := <-db.queue:
+					group = append(group, j)
+				default:
+					break waiting
+				}
+			}
+			db.run(group)
+			for _, j := range group {
+				close(j.done)
+			}
+		}
+	}
+}
+
+func (db *DB) run(group []*job) {
+	// Not the callers' contexts: one that ends must not undo the others.
+	ctx := context.Background()
+	c, done, err := db.driver.writer(ctx)
+	if err != nil {
+		for _, j := range group {
+			j.err = err
+		}
+		return
+	}
+	defer func() { done() }()
+	if db.attempt(ctx, c, group, false) || len(group) > 1 && db.attempt(ctx, c, group, true) {
+		return
+	}
+	for _, j := range group {
+		ok := false
+		for try := 0; try < retries && !ok; try++ {
+			ok = db.attempt(ctx, c, []*job{j}, true)
+		}
+		if !ok {
+			j.err = &muster.Error{Code: muster.CodeUnavailable, Message: "too many others write the same rows", RetryAfter: time.Second}
+		}
+	}
+}
+
+// attempt runs a group in one transaction. It returns false where nothing came of
+// it and it has to run again, more carefully.
+func (db *DB) attempt(ctx context.Context, c conn, group []*job, careful bool) bool {
+	started := time.Now()
+	unavailable := func(err error) bool {
+		c.rollback(ctx)
+		if isRetry(err) {
+			return false
+		}
+		for _, j := range group {
+			j.err, j.panicked = err, nil
+		}
+		return true
+	}
+	if err := c.begin(ctx, false); err != nil {
+		return unavailable(err)
+	}
+	var leaves []leafRow
+	var txs []*Tx
+	undo := func() {
+		for i := len(txs) - 1; i >= 0; i-- {
+			txs[i].undo()
+		}
+	}
+	for _, j := range group {
+		reruns := 1
+	again:
+		at, from := len(leaves), c.mark()
+		if careful {
+			if err := c.savepoint(ctx); err != nil {
+				undo()
+				return unavailable(err)
+			}
+		}
+		tx := &Tx{c: c, now: db.clock.now(), leaves: &leaves}
+		j.call(tx)
+		if careful && j.err == nil {
+			if err := c.flush(ctx); err != nil {
+				j.err = tx.fail(err)
+			}
+		}
+		if j.err == nil {
+			txs = append(txs, tx)
+			continue
+		}
+		tx.undo()
+		leaves = leaves[:at]
+		switch {
+		case !careful && (c.broken() || !c.undo(from)):
+			undo()
+			c.rollback(ctx)
+			return false
+		case careful:
+			if isRetry(j.err) {
+				undo()
+				c.rollback(ctx)
+				return false
+			}
+			if err := c.rollbackTo(ctx); err != nil {
+				undo()
+				return unavailable(err)
+			}
+			// What fn read may have changed before it wrote: it looks once more.
+			if tx.overtook && reruns > 0 {
+				reruns--
+				goto again
+			}
+		}
+	}
+	ran := time.Now()
+	if err := c.commit(ctx, leaves); err != nil {
+		undo()
+		if (!careful || len(group) > 1) && muster.ErrorCode(err) != muster.CodeUnavailable {
+			c.rollback(ctx)
+			return false // a write that waited failed: whose it was, a more careful run finds out
+		}
+		return unavailable(err)
+	}
+	db.stats.add(len(group), ran.Sub(started), time.Since(ran))
+	if db.conf.Observe != nil {
+		db.conf.Observe(Commit{Size: len(group), Ran: ran.Sub(started), Synced: time.Since(ran)})
+	}
+	return true
+}
+
+// call runs fn. A panic is kept for the caller's goroutine.
+func (j *job) call(tx *Tx) {
+	j.err, j.panicked = nil, nil
+	defer func() {
+		tx.over = true
+		if p := recover(); p != nil {
+			j.panicked = p
+			j.err = muster.Errorf(muster.CodeInternal, "a transaction panicked: %w", fmt.Errorf("%v", p))
+		}
+	}()
+	if j.err = contextError(j.ctx); j.err != nil {
+		return
+	}
+	j.err = j.fn(tx)
+	if j.err == nil {
+		j.err = tx.err
+	}
+}
+
+// errRetry is the cause of an error after which the same again may succeed.
+var errRetry = errors.New("to be run again")
+
+func isRetry(err error) bool { return errors.Is(err, errRetry) }
+
+var errStale = muster.Errorf(muster.CodeStale, "it was changed by someone else since you read it")
+
+// Stats are totals since the store was opened.
+type Stats struct {
+	Groups       int64         // commits
+	Transactions int64         // in all groups; divided by Groups, the mean size of a group
+	Ran          time.Duration // spent running them
+	Synced       time.Duration // spent in commits
+}
+
+type counters struct{ groups, transactions, ran, synced atomic.Int64 }
+
+func (c *counters) add(size int, ran, synced time.Duration) {
+	c.groups.Add(1)
+	c.transactions.Add(int64(size))
+	c.ran.Add(int64(ran))
+	c.synced.Add(int64(synced))
+}
+
+// Stats returns the totals.
+func (db *DB) Stats() Stats {
+	return Stats{
+		Groups: db.stats.groups.Load(), Transactions: db.stats.transactions.Load(),
+		Ran: time.Duration(db.stats.ran.Load()), Synced: time.Duration(db.stats.synced.Load()),
+	}
+}

@@ -1,0 +1,107 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/muster-cip/muster"
+)
+
+// kindNumber is how a kind of value stands in the blind index, in one byte and not
+// ten: there are several rows for each person. A number is never reused.
+func kindNumber(kind string) (int64, error) {
+	switch kind {
+	case "name":
+		return 1, nil
+	case "email":
+		return 2, nil
+	case "phone":
+		return 3, nil
+	case "ip":
+		return 4, nil
+	case "document":
+		return 5, nil
+	case "national_id":
+		return 6, nil
+	case "registration":
+		return 7, nil
+	case "card":
+		return 8, nil
+	case "bank_account":
+		return 9, nil
+	case "iban":
+		return 10, nil
+	case "wallet":
+		return 11, nil
+	case "device":
+		return 12, nil
+	case "address":
+		return 13, nil
+	}
+	return 0, muster.Errorf(muster.CodeInternal, "the blind index has no such kind")
+}
+
+// roleNumber is how a role stands in the blind index.
+func roleNumber(role muster.SubjectRole) (int64, error) {
+	switch role {
+	case muster.RoleCustomer:
+		return 1, nil
+	case muster.RoleOwner:
+		return 2, nil
+	case muster.RoleSignatory:
+		return 3, nil
+	}
+	return 0, muster.Errorf(muster.CodeInternal, "the blind index has no such role")
+}
+
+// AddIndex writes rows of the blind index; one that is there already is left.
+func (tx *Tx) AddIndex(ctx context.Context, rows ...muster.IndexRow) error {
+	for i := range rows {
+		kind, err := kindNumber(rows[i].Kind)
+		if err != nil {
+			return err
+		}
+		role, err := roleNumber(rows[i].Role)
+		if err != nil {
+			return err
+		}
+		if err := tx.exec(ctx, nil, `INSERT INTO blind (kind, digest, handle, role, made) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			kind, rows[i].Digest, rows[i].Handle, role, rows[i].Made); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CountHandles counts the distinct handles under a digest with one of the roles
+// (none: any), made since (zero: ever).
+func (tx *Tx) CountHandles(ctx context.Context, kind string, digest []byte, roles []muster.SubjectRole, since time.Time) (int64, error) {
+	n, err := kindNumber(kind)
+	if err != nil {
+		return 0, err
+	}
+	args, marks := []any{n, digest, since}, ""
+	for _, role := range roles {
+		r, err := roleNumber(role)
+		if err != nil {
+			return 0, err
+		}
+		args, marks = append(args, r), marks+", ?"
+	}
+	q := `SELECT count(*) FROM blind WHERE kind = ? AND digest = ? AND made >= ?`
+	if marks != "" {
+		q += ` AND role IN (` + strings.TrimPrefix(marks, ", ") + `)`
+	}
+	return one(ctx, tx, "count", scanInt, q, args...)
+}
+
+// Handles lists the handles under a digest, for a search by value.
+func (tx *Tx) Handles(ctx context.Context, kind string, digest []byte, limit int) ([][]byte, error) {
+	n, err := kindNumber(kind)
+	if err != nil {
+		return nil, err
+	}
+	return all(ctx, tx, func(r row) (h []byte, err error) { return h, r.scan(&h) },
+		`SELECT handle FROM blind WHERE kind = ? AND digest = ? ORDER BY handle LIMIT ?`, n, digest, limit)
+}

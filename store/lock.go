@@ -1,0 +1,29 @@
+package store
+
+import (
+	"os"
+	"syscall"
+
+	"github.com/muster-cip/muster"
+)
+
+// lockFile is the right of one process to a SQLite file. The kernel gives it up with
+// the process, however that ends.
+type lockFile struct{ f *os.File }
+
+func takeLock(path string) (*lockFile, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, muster.Errorf(muster.CodeUnavailable, "the store's lock file cannot be opened: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, &muster.Error{
+			Code: muster.CodeUnavailable, Message: "another process has this store open", Cause: err,
+			Hint: "SQLite is for exactly one process: stop the other one, or use PostgreSQL",
+		}
+	}
+	return &lockFile{f}, nil
+}
+
+func (l *lockFile) release() error { return l.f.Close() }

@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+
+	"github.com/muster-cip/muster"
+)
+
+//go:embed migrations
+var migrationFiles embed.FS
+
+// migrations is one schema's numbered files, forward only.
+type migrations struct {
+	folder string
+	table  string // where their versions are kept
+}
+
+func (m migrations) runSQLite(ctx context.Context, file string) error {
+	db, err := sql.Open("sqlite", sqliteDSN(file, false))
+	if err != nil {
+		return sqliteError(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	return m.run(ctx, db, database.DialectSQLite3, func(s string) string { return s })
+}
+
+// run brings db to the newest file's number, and refuses a db that is past it.
+func (m migrations) run(ctx context.Context, db *sql.DB, d database.Dialect, translate func(string) string) error {
+	files, err := fs.Glob(migrationFiles, m.folder+"/*.sql")
+	if err != nil {
+		return err
+	}
+	var steps []*goose.Migration
+	newest := int64(0)
+	for _, f := range files {
+		number, _, _ := strings.Cut(path.Base(f), "_")
+		version, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return muster.Errorf(muster.CodeInternal, "a migration's name has no number: %w", err)
+		}
+		newest = max(newest, version)
+		text, err := migrationFiles.ReadFile(f)
+		if err != nil {
+			return err
+		}
+		steps = append(steps, goose.NewGoMigration(version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, translate(string(text)))
+			return err
+		}}, nil))
+	}
+	store, err := database.NewStore(d, m.table)
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider("", db, nil, goose.WithStore(store), goose.WithGoMigrations(steps...), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return muster.Errorf(muster.CodeInternal, "the migrations cannot be read: %w", err)
+	}
+	have, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return muster.Errorf(muster.CodeUnavailable, "the version of the database cannot be read: %w", err)
+	}
+	if have > newest {
+		return &muster.Error{
+			Code: muster.CodeUnavailable, Message: "the database is of version " + strconv.FormatInt(have, 10) + ", newer than this program's " + strconv.FormatInt(newest, 10),
+			Hint: "start the newer program; going back means restoring a backup",
+		}
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return muster.Errorf(muster.CodeUnavailable, "the database could not be brought to this program's version: %w", err)
+	}
+	return nil
+}

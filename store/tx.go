@@ -1,0 +1,215 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/muster-cip/muster"
+)
+
+// Tx is one transaction's view of the store. It is for the one goroutine that runs
+// fn, and of no use after it.
+type Tx struct {
+	c        conn
+	now      time.Time
+	view     bool
+	over     bool
+	err      error // of the first write that failed; ends the transaction
+	overtook bool  // err may be because of a row that changed since it was read
+	raised   []raised
+	leaves   *[]leafRow // of the group
+}
+
+// raised is a version that a Put raised in the caller's record.
+type raised struct {
+	version *int64
+	was     int64
+}
+
+// leafRow waits for its index.
+type leafRow struct {
+	leaf []byte
+	ref  string
+}
+
+// Now is the time of everything in this transaction: the clock at its start. It
+// does not go back within a process.
+func (tx *Tx) Now() time.Time { return tx.now }
+
+// conn is one connection with its prepared statements. Placeholders are ?; args are
+// int64, string, []byte, and what bind turns into them.
+type conn interface {
+	begin(ctx context.Context, view bool) error
+	// exec writes, perhaps later (flush). none is the error where no row was affected;
+	// nil: that is fine.
+	exec(ctx context.Context, none error, q string, args []any) error
+	// query sends what exec left waiting and calls each for every row.
+	query(ctx context.Context, q string, args []any, each func(row) error) error
+	flush(ctx context.Context) error
+	// mark and undo: undo takes back the writes since the mark if they were not sent
+	// yet, or there were none; else it returns false and the group rolls back.
+	mark() mark
+	undo(mark) bool
+	savepoint(ctx context.Context) error
+	rollbackTo(ctx context.Context) error
+	// commit writes the leaves, in order, under the next indexes, and commits.
+	commit(ctx context.Context, leaves []leafRow) error
+	rollback(ctx context.Context)
+	// broken reports whether a statement failed since begin or rollbackTo.
+	broken() bool
+}
+
+// mark is a point in a connection's writes.
+type mark struct{ sent, waiting int }
+
+// row is one row of a query. dst are pointers to string, int64, int, bool, []byte
+// and time.Time.
+type row interface{ scan(dst ...any) error }
+
+// check says why tx cannot be used now.
+func (tx *Tx) check(ctx context.Context, write bool) error {
+	switch {
+	case tx.over:
+		return muster.Errorf(muster.CodeInternal, "a transaction was used after its end")
+	case write && tx.view:
+		return muster.Errorf(muster.CodeInternal, "a view does not write")
+	case tx.err != nil:
+		return tx.err
+	}
+	return contextError(ctx)
+}
+
+func contextError(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return muster.Errorf(muster.CodeUnavailable, "the request ended before it was done: %w", err)
+	}
+	return nil
+}
+
+// exec writes. none is the error where no row was affected.
+func (tx *Tx) exec(ctx context.Context, none error, q string, args ...any) error {
+	if err := tx.check(ctx, true); err != nil {
+		return err
+	}
+	if err := tx.c.exec(ctx, none, q, bind(args)); err != nil {
+		return tx.fail(err)
+	}
+	return nil
+}
+
+// put inserts where *version is 0, else updates the row of that version; the last
+// args of update are the id and the version. It raises *version.
+func (tx *Tx) put(ctx context.Context, version *int64, insert, update string, id string, fields ...any) error {
+	next := append(fields, *version+1, id) //nolint:gocritic // fields is the caller's own list
+	var err error
+	if *version == 0 {
+		err = tx.exec(ctx, nil, insert, next...)
+	} else {
+		err = tx.exec(ctx, errStale, update, append(next, *version)...)
+	}
+	if err == nil {
+		tx.raised = append(tx.raised, raised{version, *version})
+		*version++
+	}
+	return err
+}
+
+// change is a statement that writes and returns rows.
+func (tx *Tx) change(ctx context.Context, each func(row) error, q string, args ...any) error {
+	if err := tx.check(ctx, true); err != nil {
+		return err
+	}
+	err := tx.c.query(ctx, q, bind(args), each)
+	if err != nil {
+		return tx.fail(err)
+	}
+	return nil
+}
+
+func (tx *Tx) query(ctx context.Context, each func(row) error, q string, args ...any) error {
+	if err := tx.check(ctx, false); err != nil {
+		return err
+	}
+	if err := tx.c.query(ctx, q, bind(args), each); err != nil {
+		return tx.fail(err)
+	}
+	return nil
+}
+
+// fail keeps the first error: nothing goes on after it.
+func (tx *Tx) fail(err error) error {
+	if tx.err == nil {
+		tx.err = err
+		code := muster.ErrorCode(err)
+		tx.overtook = code == muster.CodeConflict || code == muster.CodeStale
+	}
+	return err
+}
+
+// undo gives the caller's records the versions they came with.
+func (tx *Tx) undo() {
+	for i := len(tx.raised) - 1; i >= 0; i-- {
+		*tx.raised[i].version = tx.raised[i].was
+	}
+	tx.raised = nil
+}
+
+// one reads one row; what names it in the error of code not_found.
+func one[T any](ctx context.Context, tx *Tx, what string, scan func(row) (T, error), q string, args ...any) (found T, err error) {
+	n := 0
+	err = tx.query(ctx, func(r row) (err error) {
+		n++
+		found, err = scan(r)
+		return err
+	}, q, args...)
+	if err == nil && n == 0 {
+		err = muster.Errorf(muster.CodeNotFound, "there is no such %s", what)
+	}
+	return found, err
+}
+
+// all reads every row.
+func all[T any](ctx context.Context, tx *Tx, scan func(row) (T, error), q string, args ...any) (found []T, err error) {
+	err = tx.query(ctx, func(r row) error {
+		x, err := scan(r)
+		found = append(found, x)
+		return err
+	}, q, args...)
+	return found, err
+}
+
+func scanInt(r row) (n int64, err error) { return n, r.scan(&n) }
+
+// bind turns args, in place, into what both drivers take.
+func bind(args []any) []any {
+	for i, a := range args {
+		switch x := a.(type) {
+		case time.Time:
+			args[i] = micros(x)
+		case int:
+			args[i] = int64(x)
+		case bool:
+			args[i] = int64(0)
+			if x {
+				args[i] = int64(1)
+			}
+		}
+	}
+	return args
+}
+
+// micros is a time as it is kept.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// fromMicros is the reverse of micros.
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}
