@@ -91,11 +91,3 @@ type Move struct {
 	To     string `json:"to" enum:"closing,closed,suspended,active"`
 	Reason string `json:"reason"`
 }
-
-// Resolution is a person's finding on a case.
-type Resolution struct {
-	Finding string    `json:"finding" enum:"clear,confirm" doc:"clear: the ground does not stand; confirm: it does"`
-	Rules   []string  `json:"rules,omitempty" doc:"pack/rule; absent: all that opened the case"`
-	Reason  string    `json:"reason" doc:"why, for the record; sealed"`
-	Expires time.Time `json:"expires,omitzero"`
-}

@@ -43,8 +43,8 @@ type Config struct {
 // Service activates packs.
 type Service struct{ Config }
 
-// New makes a Service.
-func New(c Config) *Service { return &Service{c} }
+// NewService makes a Service.
+func NewService(c Config) *Service { return &Service{c} }
 
 // Proposal asks that a pack edition decide from an instant on.
 type Proposal struct {

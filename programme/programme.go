@@ -45,8 +45,8 @@ type edition struct {
 	pack *policy.Pack
 }
 
-// NewProgramme makes an empty one; call Load.
-func NewProgramme(from Activations) *Programme {
+// New makes an empty one; call Load.
+func New(from Activations) *Programme {
 	p := &Programme{from: from}
 	p.now.Store(&programme{packs: map[string]*policy.Pack{}})
 	return p

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/muster-cip/muster"
+)
+
+// Config is one YAML file. Order of precedence, highest first: flags, the
+// environment (MUSTER_LISTEN, MUSTER_DATABASE, ...), the file, the defaults.
+// Secrets are never in it: it names the files that hold them.
+type Config struct {
+	Listen      string `yaml:"listen"`        // host:port
+	Mode        string `yaml:"mode"`          // production | sandbox; fixed at first start
+	Origin      string `yaml:"origin"`        // of the log; fixed at first start
+	Data        string `yaml:"data"`          // directory: database, tiles
+	Keys        string `yaml:"keys"`          // directory: key store, root key; never beside the data in a backup
+	RootKey     string `yaml:"root_key"`      // file; "" is root.key in the keys directory; "credential:NAME" a systemd credential
+	Database    string `yaml:"database"`      // file that holds the DSN of PostgreSQL; "" is SQLite in the data directory
+	KeyDatabase string `yaml:"key_database"`  // file that holds the DSN of the key store's own database
+	CustomerURL string `yaml:"customer_url"`  // where customers meet needs; {application} is replaced
+	Provider    string `yaml:"provider"`      // name of the provider, in messages to customers
+	Domain      string `yaml:"domain"`        // of the provider, in messages to customers
+	SoloDelay   string `yaml:"solo_delay"`    // what a solo operator waits where two are needed
+	PublicLog   bool   `yaml:"public_log"`    // checkpoint and tiles without a token
+	Trace       string `yaml:"trace"`         // OTLP/HTTP endpoint for traces; "" sends none
+	TLS         TLS    `yaml:"tls,omitempty"` //
+	Mail        Mail   `yaml:"mail,omitempty"`
+	SMS         SMS    `yaml:"sms,omitempty"`
+	Out         Out    `yaml:"out,omitempty"`
+
+	Witnesses []WitnessConfig `yaml:"witnesses,omitempty"`
+	SendOut   string          `yaml:"send_checkpoints,omitempty"` // file that the daily checkpoint is appended to, outside the house: a mounted share, a mail spool
+}
+
+// TLS names certificate and key files; both are read again when they change.
+type TLS struct {
+	Certificate string `yaml:"certificate,omitempty"`
+	Key         string `yaml:"key,omitempty"`
+}
+
+// Mail is the SMTP server for one-time codes.
+type Mail struct {
+	Server   string `yaml:"server,omitempty"` // host:port
+	From     string `yaml:"from,omitempty"`
+	User     string `yaml:"user,omitempty"`
+	Password string `yaml:"password_file,omitempty"`
+	Insecure bool   `yaml:"insecure_loopback,omitempty"` // no TLS, to this machine only
+}
+
+// SMS is the provider's gateway for one-time codes by telephone: a signed webhook.
+type SMS struct {
+	URL    string `yaml:"url,omitempty"`
+	Secret string `yaml:"secret_file,omitempty"`
+}
+
+// Out bounds where Muster itself connects to.
+type Out struct {
+	Allow []string `yaml:"allow,omitempty"` // host:port of private addresses that may be reached
+}
+
+// WitnessConfig is a witness that cosigns checkpoints.
+type WitnessConfig struct {
+	URL string `yaml:"url"`
+	Key string `yaml:"key"` // its verifier key
+}
+
+func defaults(dir string) Config {
+	return Config{
+		Listen: "127.0.0.1:8420", Mode: muster.ModeProduction, Data: filepath.Join(dir, "data"), Keys: filepath.Join(dir, "keys"),
+		Provider: "Example Hosting", Domain: "example.com", SoloDelay: "24h",
+	}
+}
+
+// environment are the members that the environment may set, by variable.
+func (c *Config) environment() map[string]*string {
+	return map[string]*string{
+		"MUSTER_LISTEN": &c.Listen, "MUSTER_DATA": &c.Data, "MUSTER_KEYS": &c.Keys, "MUSTER_ROOT_KEY": &c.RootKey,
+		"MUSTER_DATABASE": &c.Database, "MUSTER_KEY_DATABASE": &c.KeyDatabase, "MUSTER_CUSTOMER_URL": &c.CustomerURL,
+		"MUSTER_TRACE": &c.Trace,
+	}
+}
+
+const maxConfig = 64 << 10
+
+// readConfig reads the file, then the environment. Relative paths are relative to the file.
+func readConfig(path string) (Config, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Config{}, &muster.Error{Code: muster.CodeNotFound, Message: "no configuration at " + path, Hint: "muster init makes one"}
+	}
+	if err != nil {
+		return Config{}, err
+	}
+	if len(b) > maxConfig {
+		return Config{}, muster.Errorf(muster.CodeTooLarge, "%s is larger than a configuration may be", path)
+	}
+	c := defaults(".")
+	if err := decodeConfig(b, &c); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	for name, at := range c.environment() {
+		if v, ok := os.LookupEnv(name); ok {
+			*at = v
+		}
+	}
+	base := filepath.Dir(path)
+	for _, p := range []*string{&c.Data, &c.Keys, &c.Database, &c.KeyDatabase, &c.TLS.Certificate, &c.TLS.Key, &c.Mail.Password, &c.SMS.Secret, &c.SendOut} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(base, *p)
+		}
+	}
+	if c.RootKey == "" {
+		c.RootKey = filepath.Join(c.Keys, "root.key")
+	} else if !strings.HasPrefix(c.RootKey, "credential:") && !filepath.IsAbs(c.RootKey) {
+		c.RootKey = filepath.Join(base, c.RootKey)
+	}
+	return c, c.check()
+}
+
+// decodeConfig is strict: an unknown key is an error with its line.
+func decodeConfig(b []byte, c *Config) error {
+	if err := yaml.UnmarshalWithOptions(b, c, yaml.Strict()); err != nil {
+		var at yaml.Error
+		if errors.As(err, &at) {
+			return muster.Errorf(muster.CodeInvalid, "line %d: %s", at.GetToken().Position.Line, at.GetMessage())
+		}
+		return muster.Errorf(muster.CodeInvalid, "not a configuration: %w", err)
+	}
+	return nil
+}
+
+func (c *Config) check() error {
+	var wrong []string
+	if c.Mode != muster.ModeProduction && c.Mode != muster.ModeSandbox {
+		wrong = append(wrong, "mode is production or sandbox")
+	}
+	if c.Origin == "" {
+		wrong = append(wrong, "origin names the log, such as example.com/muster")
+	}
+	if (c.Database == "") != (c.KeyDatabase == "") {
+		wrong = append(wrong, "database and key_database go together")
+	}
+	if c.Database != "" && c.Database == c.KeyDatabase {
+		wrong = append(wrong, "the key store has a database of its own")
+	}
+	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
+		wrong = append(wrong, "tls needs certificate and key")
+	}
+	if _, err := time.ParseDuration(c.SoloDelay); err != nil {
+		wrong = append(wrong, "solo_delay is a duration, such as 24h")
+	}
+	if wrong != nil {
+		return muster.Errorf(muster.CodeInvalid, "the configuration is wrong: %s", strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// secretFile reads a secret from a file: one line, the newline cut.
+func secretFile(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	if len(b) > 64<<10 {
+		return "", muster.Errorf(muster.CodeTooLarge, "%s is larger than a secret may be", path)
+	}
+	return strings.TrimRight(string(b), "\r\n"), nil
+}

@@ -1,0 +1,313 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/journal"
+	"github.com/muster-cip/muster/onboard"
+	"github.com/muster-cip/muster/programme"
+	"github.com/muster-cip/muster/review"
+	"github.com/muster-cip/muster/staff"
+	"github.com/muster-cip/muster/store"
+	"github.com/muster-cip/muster/tlog"
+	"github.com/muster-cip/muster/validate"
+	"github.com/muster-cip/muster/vault"
+	"github.com/muster-cip/muster/verify/contact"
+	"github.com/muster-cip/muster/verify/document"
+)
+
+// house is a deployment, opened: its stores and rooms, wired. Nothing runs yet.
+type house struct {
+	conf  Config
+	clock muster.Clock
+	log   *slog.Logger
+
+	db   *store.DB
+	keys *store.Keys
+	meta *muster.Meta
+
+	vault     *vault.Vault
+	journal   *journal.Journal
+	checker   *validate.Checker
+	programme *programme.Programme
+	activate  *programme.Service
+	staff     *staff.Service
+	onboard   *onboard.Service
+	review    *review.Service
+	listeners *listeners
+
+	book *book // the log's tiles and heads
+}
+
+// options of opening.
+type options struct {
+	create bool // first start: make keys and the deployment's own record
+	clock  muster.Clock
+	log    *slog.Logger
+	commit func(store.Commit)
+}
+
+// openHouse opens stores and wires the rooms. Close it.
+func openHouse(ctx context.Context, c Config, o options) (_ *house, err error) {
+	h := &house{conf: c, clock: o.clock, log: o.log}
+	if h.clock == nil {
+		h.clock = muster.SystemClock
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	defer func() {
+		if err != nil {
+			h.close(context.WithoutCancel(ctx))
+		}
+	}()
+	if err := h.openStores(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := h.openMeta(ctx, o.create); err != nil {
+		return nil, err
+	}
+	kms, err := openRootKey(c.RootKey)
+	if err != nil {
+		return nil, err
+	}
+	if h.vault, err = vault.Open(ctx, vault.Config{
+		Deployment: h.meta.Deployment, KMS: kms, Store: h.keys, Clock: h.clock, Shared: c.Database != "", Create: o.create,
+	}); err != nil {
+		return nil, err
+	}
+	return h, h.wire(ctx)
+}
+
+func (h *house) openStores(ctx context.Context, o options) (err error) {
+	data := store.Config{Clock: h.clock, Logger: h.log, Observe: o.commit}
+	keys := store.Config{Clock: h.clock, Logger: h.log}
+	if h.conf.Database == "" {
+		data.Path, keys.Path = filepath.Join(h.conf.Data, "muster.db"), filepath.Join(h.conf.Keys, "keys.db")
+	} else {
+		if data.DSN, err = secretFile(h.conf.Database); err != nil {
+			return err
+		}
+		if keys.DSN, err = secretFile(h.conf.KeyDatabase); err != nil {
+			return err
+		}
+	}
+	if h.db, err = store.Open(ctx, data); err != nil {
+		return err
+	}
+	h.keys, err = store.OpenKeys(ctx, keys)
+	return err
+}
+
+// openMeta reads the deployment's own record, or makes it at first start. Mode
+// and origin are fixed by it: a configuration that says otherwise is an error.
+func (h *house) openMeta(ctx context.Context, create bool) error {
+	err := h.db.InTx(ctx, func(tx *store.Tx) (err error) {
+		h.meta, err = tx.Meta(ctx)
+		if muster.ErrorCode(err) != muster.CodeNotFound || !create {
+			return err
+		}
+		h.meta = &muster.Meta{
+			Deployment: muster.NewID("dep_", tx.Now()), Mode: h.conf.Mode, Origin: h.conf.Origin, Made: tx.Now(),
+		}
+		return tx.PutMeta(ctx, h.meta)
+	})
+	if muster.ErrorCode(err) == muster.CodeNotFound {
+		return &muster.Error{Code: muster.CodeNotFound, Message: "there is no deployment here yet", Hint: "muster init makes one"}
+	}
+	if err != nil {
+		return err
+	}
+	if h.meta.Mode != h.conf.Mode || h.meta.Origin != h.conf.Origin {
+		return muster.Errorf(muster.CodeInvalid, "this deployment is %s with origin %s since its first start; the configuration says otherwise", h.meta.Mode, h.meta.Origin)
+	}
+	return nil
+}
+
+func openRootKey(path string) (vault.KMS, error) {
+	if name, ok := strings.CutPrefix(path, "credential:"); ok {
+		return vault.OpenCredential(name)
+	}
+	return vault.OpenKeyFile(path)
+}
+
+// wire makes the rooms. Each gets the store as it declared it.
+func (h *house) wire(ctx context.Context) (err error) {
+	h.journal = journal.New(h.vault, store.As[journal.Tx](h.db))
+	if h.checker, err = validate.New(); err != nil {
+		return err
+	}
+	reads := &reads{h.db}
+	h.programme = programme.New(reads)
+	delay, err := time.ParseDuration(h.conf.SoloDelay)
+	if err != nil {
+		return err
+	}
+	h.staff = staff.New(staff.Config{
+		DB: store.As[staff.Tx](h.db), Tokens: reads, Clock: h.clock, Journal: h.journal, MAC: h.vault, Mode: h.meta.Mode, Delay: delay,
+	})
+	h.activate = programme.NewService(programme.Config{
+		DB: store.As[programme.Tx](h.db), Journal: h.journal, Staff: h.staff, Programme: h.programme,
+	})
+	signer, key, err := h.vault.LogSigner(h.meta.Origin)
+	if err != nil {
+		return err
+	}
+	if h.book, err = newBook(h, signer, key); err != nil {
+		return err
+	}
+	h.listeners = &listeners{db: h.db}
+	h.onboard = onboard.New(onboard.Config{
+		DB: store.As[onboard.Tx](h.db), Vault: h.vault, Journal: h.journal, Checker: h.checker, Programme: h.programme,
+		Listeners: h.listeners, Proofs: h.book, Clock: h.clock, Mode: h.meta.Mode, CustomerURL: h.conf.CustomerURL, Ways: ways(),
+	})
+	h.review = review.New(review.Config{
+		DB: store.As[review.Tx](h.db), Staff: h.staff, Programme: h.programme, Finder: finder{h.onboard},
+	})
+	return h.load(ctx)
+}
+
+// load brings what is kept in memory up to the store: packs and listeners.
+// Every process does so at least once a second.
+func (h *house) load(ctx context.Context) error {
+	if err := h.programme.Load(ctx); err != nil {
+		return err
+	}
+	return h.listeners.load(ctx)
+}
+
+// close lets go of everything, in reverse.
+func (h *house) close(ctx context.Context) {
+	if h.vault != nil {
+		if err := h.vault.Close(ctx); err != nil {
+			h.log.Warn("the vault did not close cleanly", "error", err)
+		}
+	}
+	if h.keys != nil {
+		if err := h.keys.Close(); err != nil {
+			h.log.Warn("the key store did not close cleanly", "error", err)
+		}
+	}
+	if h.db != nil {
+		if err := h.db.Close(); err != nil {
+			h.log.Warn("the store did not close cleanly", "error", err)
+		}
+	}
+}
+
+// ways is the table of methods of verification. A new method is its own folder
+// below verify/ and a row here.
+func ways() onboard.Ways {
+	return onboard.Ways{
+		Contact: map[string]onboard.Contact{
+			contact.Email: {Method: contact.EmailMethod, Kind: vault.KindEmail, Address: func(n *validate.NormalSubject) string { return n.Email }},
+			contact.Phone: {Method: contact.PhoneMethod, Kind: vault.KindPhone, Address: func(n *validate.NormalSubject) string { return n.Phone }},
+		},
+		Recorded: map[string]onboard.Recorded{
+			document.Manual: {Method: document.ManualMethod, Take: func(s onboard.Seen, input []byte) (*onboard.Found, error) {
+				f, err := document.Take(document.Seen{Subject: s.Subject, Kind: s.Kind, Revision: s.Revision, Operator: s.Operator, Now: s.Now}, input)
+				if err != nil {
+					return nil, err
+				}
+				return &onboard.Found{Evidence: f.Evidence, Details: f.Details, Kind: vault.KindDocument, Value: f.Identity}, nil
+			}},
+		},
+	}
+}
+
+// finder lets package review write findings through package onboard.
+type finder struct{ onboard *onboard.Service }
+
+func (f finder) Resolve(ctx context.Context, tx review.Tx, r *muster.ReviewRecord, by muster.Principal, x review.Finding) error {
+	_, err := f.onboard.Resolve(ctx, tx.(*store.Tx), r, by, x.Finding == review.Clear, x.Rules, x.Reason, x.Expires)
+	return err
+}
+
+// book is the log outside the transaction: tiles, heads, proofs.
+type book struct {
+	*tlog.Publisher
+	tiles  tlog.TileStore
+	prover *tlog.Prover
+	key    string // public
+	db     *store.DB
+	clock  muster.Clock
+}
+
+func newBook(h *house, signer note.Signer, key string) (*book, error) {
+	b := &book{key: key, db: h.db, clock: h.clock}
+	b.tiles = tlog.NewDirTiles(filepath.Join(h.conf.Data, "log"))
+	if err := os.MkdirAll(filepath.Join(h.conf.Data, "log"), 0o700); err != nil {
+		return nil, err
+	}
+	b.prover = tlog.NewProver(b.tiles)
+	verifier, err := tlog.NewLogVerifier(key)
+	if err != nil {
+		return nil, err
+	}
+	b.Publisher, err = tlog.NewPublisher(tlog.PublisherConfig{
+		Leaves: &reads{h.db}, Tiles: b.tiles, Heads: heads{h.db, h.clock}, Signer: signer, Verifier: verifier,
+	})
+	return b, err
+}
+
+// tries at a publication that another process overtook.
+const tries = 5
+
+// publish signs what is new, again where another process was faster.
+func (b *book) publish(ctx context.Context) (cp tlog.Checkpoint, err error) {
+	for range tries {
+		if cp, err = b.Publish(ctx); muster.ErrorCode(err) != muster.CodeConflict {
+			return cp, err
+		}
+	}
+	return cp, err
+}
+
+// Complete proves a bundle's leaf against the newest head, which is published
+// first where the leaf is younger.
+func (b *book) Complete(ctx context.Context, bundle *tlog.Bundle, sizes ...int64) error {
+	cp, err := b.publish(ctx)
+	if err != nil {
+		return err
+	}
+	leaves, err := b.PublisherConfig.Leaves.Leaves(ctx, bundle.Index, bundle.Index+1)
+	if err != nil {
+		return err
+	}
+	if len(leaves) != 1 {
+		return muster.Errorf(muster.CodeInternal, "the leaf of this decision is missing")
+	}
+	bundle.Leaf, bundle.Key = leaves[0], b.key
+	return b.prover.Complete(ctx, bundle, cp, sizes...)
+}
+
+// heads keeps the one signed head in the store, and every head that was.
+type heads struct {
+	db    *store.DB
+	clock muster.Clock
+}
+
+func (h heads) Head(ctx context.Context) (signed []byte, err error) {
+	return view(ctx, h.db, func(tx *store.Tx) ([]byte, error) { return tx.Head(ctx) })
+}
+
+func (h heads) SetHead(ctx context.Context, old, next []byte) error {
+	size, err := tlog.UnverifiedSize(next)
+	if err != nil {
+		return err
+	}
+	return h.db.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.SetHead(ctx, old, next); err != nil {
+			return err
+		}
+		return tx.PutCheckpoint(ctx, &muster.CheckpointRecord{Size: size, Signed: next, Made: tx.Now()})
+	})
+}
