@@ -736,3 +736,6 @@ func (c *compiler) values() {
 	}
 	p.empty = types.NewRefValList(types.DefaultTypeAdapter, nil)
 }
+
+// Rules is how many rules the pack has: of collecting, of verifying and its own.
+func (p *Pack) Rules() int { return len(p.texts) }

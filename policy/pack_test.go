@@ -3,6 +3,10 @@ package policy
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,88 +16,111 @@ import (
 	"github.com/muster-cip/muster/packs"
 )
 
+// load compiles an embedded pack or one of testdata/packs.
 func load(t testing.TB, id string) *Pack {
 	t.Helper()
 	src, err := packs.FS.ReadFile(id + ".yaml")
+	if errors.Is(err, fs.ErrNotExist) {
+		src, err = os.ReadFile(filepath.Join("testdata", "packs", id+".yaml"))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Compile(src)
+	return compile(t, string(src))
+}
+
+func compile(t testing.TB, src string) *Pack {
+	t.Helper()
+	p, err := Compile([]byte(src))
 	if err != nil {
-		report(t, err)
+		t.Fatal(err, faults(err))
 	}
 	return p
 }
-func report(t testing.TB, err error) {
-	t.Helper()
+
+// faults are the details of an error.
+func faults(err error) string {
 	var e *muster.Error
-	if errors.As(err, &e) {
-		for _, f := range e.Faults {
-			t.Log(f.Code, f.Detail)
-		}
+	if !errors.As(err, &e) {
+		return ""
 	}
-	t.Fatal(err)
+	var out []string
+	for _, f := range e.Faults {
+		out = append(out, f.Code+" "+f.Detail)
+	}
+	return strings.Join(out, "\n")
 }
 
-func TestCompileDefault(t *testing.T) {
-	p := load(t, packs.Default)
-	f, _ := p.doc.Examples[0].Given.Facts()
-	t.Logf("%+v", Decide([]*Pack{p}, f))
+var allPacks = []string{packs.Default, "in-cert-in", "dk-domain"}
+
+func facts(t testing.TB, e *Example) *muster.Facts {
+	t.Helper()
+	f, err := e.Given.Facts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
-func TestExamples(t *testing.T) {
+func TestEmbeddedPacksPassTheirOwnCheck(t *testing.T) {
 	t.Parallel()
-	for _, id := range []string{packs.Default} {
-		p := load(t, id)
-		for i := range p.doc.Examples {
-			e := &p.doc.Examples[i]
-			t.Run(id+"/"+e.Name, func(t *testing.T) {
-				for _, line := range p.Run(e) {
-					t.Error(line)
-				}
-			})
+	for _, id := range allPacks {
+		r := Check(load(t, id))
+		for _, f := range r.Findings {
+			t.Errorf("%s: %s: %s: %s", id, f.Code, f.Where, f.Detail)
+		}
+		if r.Examples == 0 {
+			t.Errorf("%s: no examples ran", id)
 		}
 	}
 }
 
-// Strip and Fill undo each other, and the ordinary decision is small.
+// Strip and Fill undo each other, and an ordinary decision is small.
 func TestStripFill(t *testing.T) {
 	t.Parallel()
-	p := load(t, packs.Default)
-	for i := range p.doc.Examples {
-		e := &p.doc.Examples[i]
-		f, err := e.Given.Facts()
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := Decide([]*Pack{p}, f)
-		d.ID = muster.NewID(muster.PrefixDecision, f.At)
-		body, err := json.Marshal(Strip(d))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var back muster.Decision
-		if err := json.Unmarshal(body, &back); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(d, Fill(back, []*Pack{p}), cmpopts.EquateEmpty()); diff != "" {
-			t.Errorf("%s: %s", e.Name, diff)
-		}
-		if len(f.Subjects) == 1 && len(body) > 700 {
-			t.Errorf("%s: %d bytes: %s", e.Name, len(body), body)
+	us, in := load(t, packs.Default), load(t, "in-cert-in")
+	for _, ps := range [][]*Pack{{us}, {in}, {us, in}} {
+		for i := range us.doc.Examples {
+			e := &us.doc.Examples[i]
+			f := facts(t, e)
+			d := Decide(ps, f)
+			d.ID = muster.NewID(muster.PrefixDecision, f.At)
+			body, err := json.Marshal(Strip(d))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var back muster.Decision
+			if err := json.Unmarshal(body, &back); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(d, Fill(back, ps), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s: %s", e.Name, diff)
+			}
+			if diff := cmp.Diff(d, Fill(d, ps), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s: filling a full decision changed it: %s", e.Name, diff)
+			}
+			if len(f.Subjects) == 1 && len(ps) == 1 && len(body) > 700 {
+				t.Errorf("%s: %d bytes: %s", e.Name, len(body), body)
+			}
 		}
 	}
 }
 
+// BenchmarkDecide prints time and allocations of a decision by the default pack,
+// in all and a rule.
 func BenchmarkDecide(b *testing.B) {
 	p := load(b, packs.Default)
-	f, _ := p.doc.Examples[0].Given.Facts()
-	ps := []*Pack{p}
-	b.ReportAllocs()
-	for b.Loop() {
-		Decide(ps, f)
+	rules := float64(p.Rules())
+	for i := range p.doc.Examples {
+		e := &p.doc.Examples[i]
+		f, ps := facts(b, e), []*Pack{p}
+		b.Run(strings.ReplaceAll(e.Name, " ", "_"), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Decide(ps, f)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rules, "ns/rule")
+			b.ReportMetric(testing.AllocsPerRun(10, func() { Decide(ps, f) })/rules, "allocs/rule")
+		})
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(p.conds)), "ns/cond")
-	b.ReportMetric(float64(len(p.conds)), "conds")
-	b.ReportMetric(float64(len(p.rules)+len(p.reqs)+len(p.fields)+len(p.opening)), "rules")
 }
