@@ -39,6 +39,7 @@ type Config struct {
 	Applications Applications
 	Verification Verification
 	Decisions    Decisions
+	DecisionList DecisionList
 	Reveals      Reveals
 	Moves        AccountMoves
 	Files        Files
@@ -55,8 +56,8 @@ type Config struct {
 	Idempotency  Idempotency
 	Seals        Seals
 
-	Methods []Method // the table of verification methods
-	Checks  []Check  // that /readyz runs; none: ready as soon as it listens
+	Methods []muster.Method // the table of verification methods
+	Checks  []Check         // that /readyz runs; none: ready as soon as it listens
 
 	PublicLog       bool // checkpoint and tiles need no token: they hold no personal data
 	LoopbackMetrics bool // /metrics needs no token from the machine itself; not behind a proxy on that machine
@@ -108,6 +109,7 @@ func (c *Config) missing() (names []string) {
 		{"Applications", c.Applications != nil},
 		{"Verification", c.Verification != nil},
 		{"Decisions", c.Decisions != nil},
+		{"DecisionList", c.DecisionList != nil},
 		{"Reveals", c.Reveals != nil},
 		{"Moves", c.Moves != nil},
 		{"Files", c.Files != nil},

@@ -105,8 +105,8 @@ func correctDoc(r huma.Registry, o *huma.Operation) {
 	gives(o, http.StatusOK, "application/json", answerSchema(r), "ETag")
 }
 
-// applicationInput names an application.
-type applicationInput struct {
+// ApplicationPath names an application.
+type ApplicationPath struct {
 	Application string `path:"application" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$" doc:"id or reference"`
 }
 
@@ -139,7 +139,7 @@ func applicationRow(r *muster.ApplicationRecord) ApplicationRow {
 }
 
 type listApplicationsInput struct {
-	listInput
+	Paging
 	State string `query:"state" enum:"received,needs,review,approved,refused,expired,withdrawn"`
 }
 
@@ -148,7 +148,7 @@ func (a *API) listApplications(ctx context.Context, in *listApplicationsInput) (
 	if err != nil {
 		return nil, err
 	}
-	return list(&in.listInput, rows, applicationRow, func(r *muster.ApplicationRecord) string { return r.ID }, "state", in.State), nil
+	return list(&in.Paging, rows, applicationRow, func(r *muster.ApplicationRecord) string { return r.ID }, "state", in.State), nil
 }
 
 type viewOutput struct {
@@ -156,7 +156,7 @@ type viewOutput struct {
 	Body *onboard.View
 }
 
-func (a *API) getApplication(ctx context.Context, in *applicationInput) (*viewOutput, error) {
+func (a *API) getApplication(ctx context.Context, in *ApplicationPath) (*viewOutput, error) {
 	v, err := a.Applications.View(ctx, in.Application)
 	if err != nil {
 		return nil, err
@@ -165,8 +165,8 @@ func (a *API) getApplication(ctx context.Context, in *applicationInput) (*viewOu
 }
 
 type withdrawInput struct {
-	applicationInput
-	matchInput
+	ApplicationPath
+	Match
 }
 
 func (a *API) withdraw(ctx context.Context, in *withdrawInput) (*answerOutput, error) {
@@ -178,7 +178,7 @@ func (a *API) withdraw(ctx context.Context, in *withdrawInput) (*answerOutput, e
 }
 
 type challengeInput struct {
-	applicationInput
+	ApplicationPath
 	Body onboard.ChallengeRequest
 }
 
@@ -204,7 +204,7 @@ func (a *API) respond(ctx context.Context, in *respondInput) (*answerOutput, err
 }
 
 type evidenceInput struct {
-	applicationInput
+	ApplicationPath
 	Body onboard.EvidenceInput
 }
 
@@ -213,7 +213,7 @@ func (a *API) recordEvidence(ctx context.Context, in *evidenceInput) (*answerOut
 }
 
 type revealInput struct {
-	applicationInput
+	ApplicationPath
 	Body onboard.RevealRequest
 }
 

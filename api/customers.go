@@ -53,7 +53,7 @@ type Customer struct {
 	Accounts []Account `json:"accounts" nullable:"false"`
 }
 
-func (a *API) listCustomers(ctx context.Context, in *listInput) (*listOutput[CustomerRow], error) {
+func (a *API) listCustomers(ctx context.Context, in *Paging) (*listOutput[CustomerRow], error) {
 	rows, err := a.Files.ListCustomers(ctx, in.page())
 	if err != nil {
 		return nil, err
@@ -86,7 +86,8 @@ func (a *API) getCustomer(ctx context.Context, in *customerInput) (*customerOutp
 	return out, nil
 }
 
-type accountInput struct {
+// AccountPath names an account in a path.
+type AccountPath struct {
 	Account string `path:"account" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$" doc:"id or the provider's reference"`
 }
 
@@ -95,7 +96,7 @@ type accountOutput struct {
 	Body Account
 }
 
-func (a *API) getAccount(ctx context.Context, in *accountInput) (*accountOutput, error) {
+func (a *API) getAccount(ctx context.Context, in *AccountPath) (*accountOutput, error) {
 	r, err := a.Files.Account(ctx, in.Account)
 	if err != nil {
 		return nil, err
@@ -104,8 +105,8 @@ func (a *API) getAccount(ctx context.Context, in *accountInput) (*accountOutput,
 }
 
 type moveInput struct {
-	accountInput
-	matchInput
+	AccountPath
+	Match
 	Body onboard.Move
 }
 

@@ -3,19 +3,26 @@ package api
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/tlog"
 )
 
-// Decisions explains and proves decisions.
+// Decisions explains and proves decisions (onboard.Service).
 type Decisions interface {
 	Explain(ctx context.Context, decision string) (*muster.Decision, error)
-	// Bundle is one JSON document; audience is examiner, customer or court.
-	Bundle(ctx context.Context, by muster.Principal, decision, audience string) ([]byte, error)
-	// ListDecisions are those on an application (id or reference), in the order of their ids.
+	// Bundle is one JSON document; audience is examiner, customer or court, sizes
+	// are older checkpoints that the reader holds.
+	Bundle(ctx context.Context, by muster.Principal, decision, audience string, sizes ...int64) ([]byte, error)
+}
+
+// DecisionList lists the decisions on an application, by id or reference
+// (store.DB), in the order of their ids.
+type DecisionList interface {
 	ListDecisions(ctx context.Context, application string, page muster.Page) ([]*muster.DecisionRecord, error)
 }
 
@@ -50,17 +57,19 @@ func decisionRow(r *muster.DecisionRecord) DecisionRow {
 }
 
 type listDecisionsInput struct {
-	applicationInput
-	listInput
+	ApplicationPath
+	Paging
 }
 
 func (a *API) listDecisions(ctx context.Context, in *listDecisionsInput) (*listOutput[DecisionRow], error) {
-	rows, err := a.Decisions.ListDecisions(ctx, in.Application, in.page())
+	rows, err := a.DecisionList.ListDecisions(ctx, in.Application, in.page())
 	if err != nil {
 		return nil, err
 	}
-	return list(&in.listInput, rows, decisionRow, func(r *muster.DecisionRecord) string { return r.ID }), nil
+	return list(&in.Paging, rows, decisionRow, func(r *muster.DecisionRecord) string { return r.ID }), nil
 }
+
+const maxPinned = 8
 
 // getBundle hands out facts, so that it needs the scope of a reveal and is one.
 func (a *API) getBundle(c *call, r *http.Request) error {
@@ -68,13 +77,22 @@ func (a *API) getBundle(c *call, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	audience := r.URL.Query().Get("audience")
+	q := r.URL.Query()
+	audience := q.Get("audience")
 	switch audience {
-	case "examiner", "customer", "court":
+	case tlog.AudienceExaminer, tlog.AudienceCustomer, tlog.AudienceCourt:
 	default:
 		return muster.Invalid(muster.Fault{Code: "audience", Detail: "query parameter audience is one of examiner, customer, court"})
 	}
-	b, err := a.Decisions.Bundle(r.Context(), c.by, id, audience)
+	var sizes []int64
+	for _, s := range q["pinned"] {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || n < 1 || len(sizes) == maxPinned {
+			return muster.Invalid(muster.Fault{Code: "pinned", Detail: "query parameter pinned is the size of a checkpoint, at most eight times"})
+		}
+		sizes = append(sizes, n)
+	}
+	b, err := a.Decisions.Bundle(r.Context(), c.by, id, audience, sizes...)
 	if err != nil {
 		return err
 	}
@@ -84,7 +102,10 @@ func (a *API) getBundle(c *call, r *http.Request) error {
 func bundleDoc(_ huma.Registry, o *huma.Operation) {
 	o.Parameters = append(o.Parameters, pathParam("decision", "decision id"), &huma.Param{
 		Name: "audience", In: "query", Required: true,
-		Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"examiner", "customer", "court"}},
+		Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{tlog.AudienceExaminer, tlog.AudienceCustomer, tlog.AudienceCourt}},
+	}, &huma.Param{
+		Name: "pinned", In: "query", Description: "size of an older checkpoint that the reader holds; may be repeated",
+		Schema: &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeInteger, Format: "int64"}},
 	})
 	gives(o, http.StatusOK, "application/json", &huma.Schema{
 		Type: huma.TypeObject, AdditionalProperties: true, Description: "A bundle: muster log verify --bundle takes it.",

@@ -7,14 +7,14 @@ import (
 	"github.com/muster-cip/muster"
 )
 
-// listInput asks for a part of a list.
-type listInput struct {
+// Paging asks for a part of a list.
+type Paging struct {
 	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"at most so many"`
 	After string `query:"after" maxLength:"100" pattern:"^[A-Za-z0-9._-]+$" doc:"the cursor of the last answer"`
 }
 
 // page asks the store for one row more than is wanted, which says whether there are more.
-func (in *listInput) page() muster.Page { return muster.Page{After: in.After, Limit: in.Limit + 1} }
+func (in *Paging) page() muster.Page { return muster.Page{After: in.After, Limit: in.Limit + 1} }
 
 // Page is a part of a list.
 type Page[T any] struct {
@@ -30,7 +30,7 @@ type listOutput[T any] struct {
 
 // list makes the answer of rows. key is a row's cursor; filters are the other
 // query parameters, name and value by turns, which the link keeps.
-func list[R, T any](in *listInput, rows []R, shape func(R) T, key func(R) string, filters ...string) *listOutput[T] {
+func list[R, T any](in *Paging, rows []R, shape func(R) T, key func(R) string, filters ...string) *listOutput[T] {
 	out := &listOutput[T]{Body: Page[T]{Items: make([]T, 0, len(rows))}}
 	more := len(rows) > in.Limit
 	if more {
@@ -55,12 +55,12 @@ func list[R, T any](in *listInput, rows []R, shape func(R) T, key func(R) string
 // etag is a version as If-Match takes it.
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// matchInput is the version that an edit builds on.
-type matchInput struct {
+// Match is the version that an edit builds on.
+type Match struct {
 	IfMatch string `header:"If-Match" maxLength:"100" doc:"the ETag of what you saw"`
 }
 
-func (in *matchInput) version() (int64, error) { return version(in.IfMatch) }
+func (in *Match) version() (int64, error) { return version(in.IfMatch) }
 
 func version(ifMatch string) (int64, error) {
 	if ifMatch == "" {

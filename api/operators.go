@@ -5,13 +5,15 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/staff"
 )
 
-// Staff adds and disables operators, and makes and revokes tokens. by is an operator id.
+// Staff adds and disables operators, and makes and revokes tokens
+// (staff.Service). by is an operator id.
 type Staff interface {
 	Add(ctx context.Context, by, name string) (*muster.OperatorRecord, error)
 	Disable(ctx context.Context, by, id string, breakGlass bool) error
-	Create(ctx context.Context, by muster.Principal, g Grant) (r *muster.TokenRecord, secret string, err error)
+	Create(ctx context.Context, by muster.Principal, g staff.Grant) (r *muster.TokenRecord, secret string, err error)
 	Revoke(ctx context.Context, by, id string) error
 }
 
@@ -19,14 +21,6 @@ type Staff interface {
 type StaffList interface {
 	Operators(ctx context.Context) ([]muster.OperatorRecord, error)
 	ListTokens(ctx context.Context, operator string, page muster.Page) ([]*muster.TokenRecord, error) // operator "": all
-}
-
-// Grant is a token to be made.
-type Grant struct {
-	Operator string         `json:"operator" maxLength:"64"`
-	Name     string         `json:"name" maxLength:"100" doc:"what it is for"`
-	Scopes   []muster.Scope `json:"scopes" minItems:"1" maxItems:"20" nullable:"false"`
-	Days     int            `json:"days" minimum:"1" maximum:"400" doc:"lifetime"`
 }
 
 // Operator is an operator on the wire.
@@ -47,7 +41,7 @@ func (a *API) listOperators(ctx context.Context, _ *struct{}) (*listOutput[Opera
 	if err != nil {
 		return nil, err
 	}
-	return list(&listInput{Limit: len(rows)}, rows, operatorOf, nil), nil
+	return list(&Paging{Limit: len(rows)}, rows, operatorOf, nil), nil
 }
 
 type addOperatorInput struct {
@@ -94,7 +88,7 @@ func tokenOf(r *muster.TokenRecord) Token {
 }
 
 type listTokensInput struct {
-	listInput
+	Paging
 	Operator string `query:"operator" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$" doc:"of one operator; absent: of all"`
 }
 
@@ -103,10 +97,10 @@ func (a *API) listTokens(ctx context.Context, in *listTokensInput) (*listOutput[
 	if err != nil {
 		return nil, err
 	}
-	return list(&in.listInput, rows, tokenOf, func(r *muster.TokenRecord) string { return r.ID }, "operator", in.Operator), nil
+	return list(&in.Paging, rows, tokenOf, func(r *muster.TokenRecord) string { return r.ID }, "operator", in.Operator), nil
 }
 
-type createTokenInput struct{ Body Grant }
+type createTokenInput struct{ Body staff.Grant }
 
 type tokenOutput struct{ Body Token }
 

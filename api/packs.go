@@ -9,12 +9,14 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/programme"
 )
 
-// Programme proposes and approves activations of packs. Approving takes another
+// Programme proposes and approves activations of packs (programme.Service).
+// Approving takes another
 // operator than proposing, but for the delay of a solo one.
 type Programme interface {
-	Propose(ctx context.Context, by string, p Proposal) (*muster.ActivationRecord, error)
+	Propose(ctx context.Context, by string, p programme.Proposal) (*muster.ActivationRecord, error)
 	Approve(ctx context.Context, by, id string) (*muster.ActivationRecord, error)
 }
 
@@ -23,14 +25,6 @@ type PackList interface {
 	ListPacks(ctx context.Context, page muster.Page) ([]*muster.PackRecord, error) // after: a digest
 	Pack(ctx context.Context, digest string) (*muster.PackRecord, error)
 	Activations(ctx context.Context) ([]muster.ActivationRecord, error)
-}
-
-// Proposal asks that a pack edition decide from an instant on.
-type Proposal struct {
-	Source    string    `json:"source" doc:"the pack, YAML"`
-	Effective time.Time `json:"effective,omitzero" doc:"absent: as soon as it is approved"`
-	Observe   bool      `json:"observe,omitempty" doc:"decide and record, enforce nothing"`
-	Retire    bool      `json:"retire,omitempty" doc:"the pack of that id stops deciding"`
 }
 
 // Activation is a pack edition that decides from an instant on.
@@ -58,7 +52,7 @@ type PackRow struct {
 	Activations []Activation `json:"activations" nullable:"false"`
 }
 
-func (a *API) listPacks(ctx context.Context, in *listInput) (*listOutput[PackRow], error) {
+func (a *API) listPacks(ctx context.Context, in *Paging) (*listOutput[PackRow], error) {
 	rows, err := a.Packs.ListPacks(ctx, in.page())
 	if err != nil {
 		return nil, err
@@ -99,7 +93,7 @@ func packSourceDoc(_ huma.Registry, o *huma.Operation) {
 	gives(o, http.StatusOK, "application/yaml", &huma.Schema{Type: huma.TypeString}, "ETag")
 }
 
-type proposeInput struct{ Body Proposal }
+type proposeInput struct{ Body programme.Proposal }
 
 type activationOutput struct{ Body Activation }
 

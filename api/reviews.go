@@ -6,13 +6,13 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster"
-	"github.com/muster-cip/muster/onboard"
+	"github.com/muster-cip/muster/review"
 )
 
-// Reviews resolves cases. The answer is nil while the resolution waits for a
-// second operator.
+// Reviews resolves cases (review.Service). done is false while the finding waits
+// for a second operator.
 type Reviews interface {
-	Resolve(ctx context.Context, by muster.Principal, id string, version int64, r onboard.Resolution) (*muster.ReviewRecord, *onboard.Answer, error)
+	Resolve(ctx context.Context, by muster.Principal, id string, version int64, f review.Finding) (r *muster.ReviewRecord, done bool, err error)
 }
 
 // ReviewList lists cases (store.DB), in the order of their ids; state "": all.
@@ -40,7 +40,7 @@ func reviewOf(r *muster.ReviewRecord) Review {
 }
 
 type listReviewsInput struct {
-	listInput
+	Paging
 	State string `query:"state" enum:"open,proposed,resolved,moot"`
 }
 
@@ -49,10 +49,11 @@ func (a *API) listReviews(ctx context.Context, in *listReviewsInput) (*listOutpu
 	if err != nil {
 		return nil, err
 	}
-	return list(&in.listInput, rows, reviewOf, func(r *muster.ReviewRecord) string { return r.ID }, "state", in.State), nil
+	return list(&in.Paging, rows, reviewOf, func(r *muster.ReviewRecord) string { return r.ID }, "state", in.State), nil
 }
 
-type reviewInput struct {
+// ReviewPath names a case in a path.
+type ReviewPath struct {
 	Review string `path:"review" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
 }
 
@@ -61,7 +62,7 @@ type reviewOutput struct {
 	Body Review
 }
 
-func (a *API) getReview(ctx context.Context, in *reviewInput) (*reviewOutput, error) {
+func (a *API) getReview(ctx context.Context, in *ReviewPath) (*reviewOutput, error) {
 	r, err := a.ReviewList.Review(ctx, in.Review)
 	if err != nil {
 		return nil, err
@@ -70,21 +71,15 @@ func (a *API) getReview(ctx context.Context, in *reviewInput) (*reviewOutput, er
 }
 
 type resolveInput struct {
-	reviewInput
-	matchInput
-	Body onboard.Resolution
-}
-
-// Resolved is a case after a resolution.
-type Resolved struct {
-	Review Review          `json:"review"`
-	Answer *onboard.Answer `json:"answer,omitempty" doc:"the decision that came of it; absent while it waits for a second operator"`
+	ReviewPath
+	Match
+	Body review.Finding
 }
 
 type resolveOutput struct {
 	Status int
 	ETag   string `header:"ETag"`
-	Body   Resolved
+	Body   Review
 }
 
 func (a *API) resolveReview(ctx context.Context, in *resolveInput) (*resolveOutput, error) {
@@ -92,13 +87,13 @@ func (a *API) resolveReview(ctx context.Context, in *resolveInput) (*resolveOutp
 	if err != nil {
 		return nil, err
 	}
-	r, answer, err := a.Reviews.Resolve(ctx, callOf(ctx).by, in.Review, v, in.Body)
+	r, done, err := a.Reviews.Resolve(ctx, callOf(ctx).by, in.Review, v, in.Body)
 	if err != nil {
 		return nil, err
 	}
 	status := http.StatusOK
-	if answer == nil {
+	if !done {
 		status = http.StatusAccepted
 	}
-	return &resolveOutput{status, etag(r.Version), Resolved{reviewOf(r), answer}}, nil
+	return &resolveOutput{status, etag(r.Version), reviewOf(r)}, nil
 }

@@ -12,15 +12,6 @@ import (
 	"github.com/muster-cip/muster"
 )
 
-// Method is a row of the table of verification methods.
-type Method struct {
-	Method     string              `json:"method"`
-	Kind       muster.EvidenceKind `json:"kind" enum:"documentary,non_documentary,resolution"`
-	Attributes []string            `json:"attributes" doc:"that its evidence can speak of"`
-	Staff      bool                `json:"staff" doc:"a person of the provider's records it"`
-	Says       string              `json:"says"`
-}
-
 // Check asks one part whether it answers.
 type Check struct {
 	Name string // a word for the status page: store, keys, log, ...
@@ -45,13 +36,13 @@ func (a *API) getMe(ctx context.Context, _ *struct{}) (*meOutput, error) {
 
 type methodsOutput struct {
 	Body struct {
-		Items []Method `json:"items" nullable:"false"`
+		Items []muster.Method `json:"items" nullable:"false"`
 	}
 }
 
 func (a *API) listMethods(context.Context, *struct{}) (*methodsOutput, error) {
 	out := &methodsOutput{}
-	out.Body.Items = append([]Method{}, a.Methods...)
+	out.Body.Items = append([]muster.Method{}, a.Methods...)
 	return out, nil
 }
 

@@ -58,7 +58,7 @@ type webhookOutput struct {
 	Body Webhook
 }
 
-func (a *API) listWebhooks(ctx context.Context, in *listInput) (*listOutput[Webhook], error) {
+func (a *API) listWebhooks(ctx context.Context, in *Paging) (*listOutput[Webhook], error) {
 	rows, err := a.WebhookList.ListWebhooks(ctx, in.page())
 	if err != nil {
 		return nil, err
@@ -66,11 +66,12 @@ func (a *API) listWebhooks(ctx context.Context, in *listInput) (*listOutput[Webh
 	return list(in, rows, webhookOf, func(r *muster.WebhookRecord) string { return r.ID }), nil
 }
 
-type webhookInput struct {
+// WebhookPath names an endpoint in a path.
+type WebhookPath struct {
 	Webhook string `path:"webhook" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$"`
 }
 
-func (a *API) getWebhook(ctx context.Context, in *webhookInput) (*webhookOutput, error) {
+func (a *API) getWebhook(ctx context.Context, in *WebhookPath) (*webhookOutput, error) {
 	r, err := a.WebhookList.Webhook(ctx, in.Webhook)
 	if err != nil {
 		return nil, err
@@ -97,8 +98,8 @@ func (a *API) addWebhook(ctx context.Context, in *addWebhookInput) (*webhookOutp
 }
 
 type changeWebhookInput struct {
-	webhookInput
-	matchInput
+	WebhookPath
+	Match
 	Body struct {
 		URL     *string   `json:"url,omitempty" maxLength:"2000"`
 		Events  *[]string `json:"events,omitempty" maxItems:"50" nullable:"false" doc:"empty: all"`
@@ -133,8 +134,8 @@ func (a *API) changeWebhook(ctx context.Context, in *changeWebhookInput) (*webho
 }
 
 type removeWebhookInput struct {
-	webhookInput
-	matchInput
+	WebhookPath
+	Match
 }
 
 func (a *API) removeWebhook(ctx context.Context, in *removeWebhookInput) (*struct{}, error) {
@@ -162,8 +163,8 @@ func deliveryOf(r *muster.DeliveryRecord) Delivery {
 }
 
 type listDeliveriesInput struct {
-	webhookInput
-	listInput
+	WebhookPath
+	Paging
 }
 
 func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*listOutput[Delivery], error) {
@@ -172,11 +173,11 @@ func (a *API) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*lis
 		return nil, err
 	}
 	key := func(r *muster.DeliveryRecord) string { return r.Message + "." + strconv.Itoa(r.Attempt) }
-	return list(&in.listInput, rows, deliveryOf, key), nil
+	return list(&in.Paging, rows, deliveryOf, key), nil
 }
 
 type replayInput struct {
-	webhookInput
+	WebhookPath
 	Body struct {
 		Message string `json:"message" maxLength:"64" pattern:"^[A-Za-z0-9._-]+$" doc:"from the list of deliveries"`
 	}
@@ -196,7 +197,7 @@ func (a *API) replayDelivery(ctx context.Context, in *replayInput) (*queuedOutpu
 	return &queuedOutput{Queued{in.Body.Message}}, nil
 }
 
-func (a *API) testWebhook(ctx context.Context, in *webhookInput) (*queuedOutput, error) {
+func (a *API) testWebhook(ctx context.Context, in *WebhookPath) (*queuedOutput, error) {
 	message, err := a.Deliveries.Test(ctx, callOf(ctx).by.Operator, in.Webhook)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/muster-cip/muster"
+)
+
+var names = regexp.MustCompile(`\{[a-z]+(\.\.\.)?\}`)
+
+// examples are bodies that each route takes, so that a permitted call gets through.
+var examples = map[string]string{
+	"apply":             `{"reference":"r-1"}`,
+	"correctClaims":     `{"customer":{"email":"a@b.test"}}`,
+	"challenge":         `{"method":"contact.email"}`,
+	"respond":           `{"code":"123456"}`,
+	"recordEvidence":    `{"method":"document.manual","input":{"type":"passport"}}`,
+	"reveal":            `{"purpose":"support"}`,
+	"moveAccount":       `{"to":"closing","reason":"left"}`,
+	"resolveReview":     `{"finding":"clear","reason":"seen"}`,
+	"proposeActivation": `{"source":"id: p"}`,
+	"addWebhook":        `{"url":"https://hooks.test/"}`,
+	"changeWebhook":     `{"enabled":false}`,
+	"replayDelivery":    `{"message":"msg_1"}`,
+	"addOperator":       `{"name":"Ada"}`,
+	"createToken":       `{"operator":"opr_1","name":"ci","scopes":["read"],"days":30}`,
+}
+
+func pathOf(rt *route) string {
+	p := strings.Replace(rt.path, "{path...}", "0/000", 1)
+	p = strings.Replace(p, "{digest}", strings.Repeat("a", 64), 1)
+	p = names.ReplaceAllString(p, "x_1")
+	if rt.id == "getBundle" {
+		p += "?audience=examiner&pinned=3"
+	}
+	return p
+}
+
+func (b *bundle) call(rt *route, headers ...string) *reply {
+	b.t.Helper()
+	if rt.traits&match != 0 {
+		headers = append(headers, "If-Match", `"7"`)
+	}
+	return b.do(rt.method, pathOf(rt), examples[rt.id], headers...)
+}
+
+func TestOnlyTheNamedScopePasses(t *testing.T) {
+	t.Parallel()
+	for _, public := range []bool{false, true} {
+		b := setup(t, func(c *Config) { c.PublicLog = public })
+		tokens := map[muster.Scope]string{}
+		for i, s := range muster.Scopes {
+			tokens[s] = "muster_sandbox_" + strings.Repeat(string(rune('a'+i)), 30)
+			b.scopes[tokens[s]] = []muster.Scope{s}
+		}
+		for _, rt := range b.api.routes() {
+			want := http.StatusUnauthorized
+			if rt.scope == Public {
+				want = rt.status
+			}
+			if got := b.call(rt, "Authorization", ""); got.StatusCode != want {
+				t.Errorf("%s %s without a token: %d, want %d: %s", rt.method, rt.path, got.StatusCode, want, got.body)
+			}
+			for _, s := range muster.Scopes {
+				got := b.call(rt, "Authorization", "Bearer "+tokens[s])
+				switch may := rt.scope == Public || rt.scope == Anyone || rt.scope == s; {
+				case may && got.StatusCode != rt.status:
+					t.Errorf("%s %s with %s: %d, want %d: %s", rt.method, rt.path, s, got.StatusCode, rt.status, got.body)
+				case !may && got.StatusCode != http.StatusForbidden:
+					t.Errorf("%s %s with %s: %d, want 403", rt.method, rt.path, s, got.StatusCode)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryRouteHasARealPermission(t *testing.T) {
+	t.Parallel()
+	open := []string{"getOpenAPI", "getLive", "getReady"}
+	for _, rt := range (&API{}).routes() {
+		switch {
+		case rt.scope == Public:
+			if !slices.Contains(open, rt.id) {
+				t.Errorf("%s is public", rt.id)
+			}
+		case rt.scope != Anyone && !slices.Contains(muster.Scopes, rt.scope):
+			t.Errorf("%s names %q, which is no scope", rt.id, rt.scope)
+		}
+		if rt.method != get && rt.traits&(once|match|file) == 0 && rt.id != "reveal" {
+			t.Errorf("%s writes, and has neither reference, version nor idempotency key", rt.id)
+		}
+	}
+}
+
+func TestUnlistedPaths(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, p := range []string{"/", "/v1", "/v1/", "/v1/nothing", "/docs", "/schemas/Problem", "/openapi.yaml", "/openapi-3.0.json", "/v1//applications", "/v1/../etc", "/v1/applications/"} {
+		if got := b.do("GET", p, ""); got.StatusCode != http.StatusNotFound || got.problem(t).Code != muster.CodeNotFound {
+			t.Errorf("%s: %d", p, got.StatusCode)
+		}
+	}
+	got := b.do("DELETE", "/v1/applications", "")
+	if got.StatusCode != http.StatusMethodNotAllowed || got.Header.Get("Allow") != "GET, POST" {
+		t.Errorf("DELETE on a route that has none: %d, Allow %q", got.StatusCode, got.Header.Get("Allow"))
+	}
+	if got := b.do("HEAD", "/healthz", ""); got.StatusCode != http.StatusOK {
+		t.Errorf("HEAD: %d", got.StatusCode)
+	}
+}
