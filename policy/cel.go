@@ -9,7 +9,7 @@ import (
 // Bounds of one condition. They are part of format 1.
 const (
 	maxExprBytes  = 1 << 10  // of one expression
-	maxExprsBytes = 64 << 10 // of all in a pack
+	maxExprsBytes = 32 << 10 // of all in a pack
 	maxExprDepth  = 24       // of the parser's recursion
 	maxExprNodes  = 256
 	maxCost       = 20_000 // estimated for the largest facts there are
@@ -19,34 +19,36 @@ const (
 )
 
 // applicationVars may be read by every condition.
-var applicationVars = []cel.EnvOption{
-	cel.Variable("owners.beneficial", cel.IntType),
-	cel.Variable("owners.control", cel.IntType),
-	cel.Variable("owners.foreign", cel.IntType),
-	cel.Variable("owners.us", cel.IntType),
-	cel.Variable("owners.presumed", cel.IntType),
-	cel.Variable("owners.open", cel.IntType),
-	cel.Variable("owners.stated", cel.DoubleType),
-	cel.Variable("owners.unknown", cel.DoubleType),
-	cel.Variable("signatories.named", cel.IntType),
-	cel.Variable("payment.means", cel.StringType),
-	cel.Variable("payment.country", cel.StringType),
-	cel.Variable("payment.network", cel.StringType),
-	cel.Variable("access.country", cel.StringType),
-	cel.Variable("notice.shown", cel.BoolType),
-	cel.Variable("notice.version", cel.StringType),
-	cel.Variable("request.products", cel.ListType(cel.StringType)),
-	cel.Variable("application.state", cel.StringType),
-	cel.Variable("application.relation", cel.StringType),
-	cel.Variable("application.parent", cel.StringType),
-	cel.Variable("account.state", cel.StringType),
-	cel.Variable("account.days_interim", cel.IntType),
-	cel.Variable("review.cleared", cel.ListType(cel.StringType)),
-	cel.Variable("review.refused", cel.BoolType),
-	cel.Variable("absent", cel.ListType(cel.StringType)),
-	cel.Variable("event", cel.StringType),
-	cel.Variable("mode", cel.StringType),
-	cel.Variable("now", cel.TimestampType),
+func applicationVars() []cel.EnvOption {
+	return []cel.EnvOption{
+		cel.Variable("owners.beneficial", cel.IntType),
+		cel.Variable("owners.control", cel.IntType),
+		cel.Variable("owners.foreign", cel.IntType),
+		cel.Variable("owners.us", cel.IntType),
+		cel.Variable("owners.presumed", cel.IntType),
+		cel.Variable("owners.open", cel.IntType),
+		cel.Variable("owners.stated", cel.DoubleType),
+		cel.Variable("owners.unknown", cel.DoubleType),
+		cel.Variable("signatories.named", cel.IntType),
+		cel.Variable("payment.means", cel.StringType),
+		cel.Variable("payment.country", cel.StringType),
+		cel.Variable("payment.network", cel.StringType),
+		cel.Variable("access.country", cel.StringType),
+		cel.Variable("notice.shown", cel.BoolType),
+		cel.Variable("notice.version", cel.StringType),
+		cel.Variable("request.products", cel.ListType(cel.StringType)),
+		cel.Variable("application.state", cel.StringType),
+		cel.Variable("application.relation", cel.StringType),
+		cel.Variable("application.parent", cel.StringType),
+		cel.Variable("account.state", cel.StringType),
+		cel.Variable("account.days_interim", cel.IntType),
+		cel.Variable("review.cleared", cel.ListType(cel.StringType)),
+		cel.Variable("review.refused", cel.BoolType),
+		cel.Variable("absent", cel.ListType(cel.StringType)),
+		cel.Variable("event", cel.StringType),
+		cel.Variable("mode", cel.StringType),
+		cel.Variable("now", cel.TimestampType),
+	}
 }
 
 // partyVars are those of one subject, below "customer." and "subject.".
@@ -90,7 +92,7 @@ func environments(format int, counts []Count) (application, subject *cel.Env, er
 			cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()),
 		ext.Sets(ext.SetsVersion(0)),
 	}
-	options = append(options, applicationVars...)
+	options = append(options, applicationVars()...)
 	options = append(options, partyVars("customer.")...)
 	for _, c := range counts {
 		options = append(options, cel.Variable("counts."+c.Name, cel.IntType))

@@ -26,6 +26,7 @@ const (
 	PackFormat   = 1         // the format that Compile reads
 	MaxPackBytes = 256 << 10 //
 	maxLine      = 2 << 10   // bytes
+	maxLines     = 6_000     // the lexer is not linear in them
 	maxIndent    = 40        // columns
 	maxFlow      = 16        // open brackets
 	maxDashes    = 8         // sequences begun on one line
@@ -217,7 +218,9 @@ func decode(src string, v any) error {
 func bounds(src string) (line int, why string) {
 	flow := 0
 	for s := range strings.SplitSeq(src, "\n") {
-		line++
+		if line++; line > maxLines {
+			return line, fmt.Sprintf("a pack is at most %d lines", maxLines)
+		}
 		if len(s) > maxLine {
 			return line, fmt.Sprintf("a line is at most %d bytes", maxLine)
 		}

@@ -45,8 +45,7 @@ func Decide(packs []*Pack, f *muster.Facts) muster.Decision {
 	return d
 }
 
-// magic gives a sandbox the outcome that it asked for. The reason says so, and
-// what the packs found stays visible.
+// magic gives a sandbox the outcome that it asked for, and the reason says so.
 func magic(d *muster.Decision, o muster.Outcome) {
 	if o.Severity() < 0 {
 		return
@@ -55,7 +54,9 @@ func magic(d *muster.Decision, o muster.Outcome) {
 	d.Outcome = o
 	d.Interim = d.Interim && o == muster.OutcomeVerify
 	if o.Severity() < muster.OutcomeCollect.Severity() {
+		// What the packs found is kept as observed: it changed nothing.
 		d.Needs, d.Limits = nil, muster.Limits{}
+		d.Reasons, d.Observed = nil, append(d.Observed, d.Reasons...)
 	}
 	d.Reasons = append([]muster.Reason{{Pack: "sandbox", Rule: "magic", Outcome: o, Code: "sandbox", Citation: "sandbox",
 		Status: ProvidersOwn, Customer: words, Operator: words}}, d.Reasons...)
