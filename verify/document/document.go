@@ -82,7 +82,7 @@ func Take(seen Seen, raw []byte) (*Finding, error) {
 		return nil, muster.Invalid(f...)
 	}
 	e := muster.Evidence{
-		ID: muster.NewID(muster.PrefixEvidence, seen.Now), Subject: seen.Subject, Method: Name, Kind: muster.Documentary,
+		ID: muster.NewID(muster.PrefixEvidence, seen.Now), Subject: seen.Subject, Method: Manual, Kind: muster.Documentary,
 		Revision: seen.Revision, Attributes: in.attributes, Shows: in.shows,
 		Assurance: papers[in.kind].assurance(in, seen.Kind), At: seen.Now, Producer: seen.Operator,
 	}
@@ -221,7 +221,7 @@ func (f *faults) attributes(o object, in *input, kind muster.PartyKind) {
 	for name, v := range said {
 		at := below("/attributes", name)
 		switch {
-		case !slices.Contains(Method.Attributes, name):
+		case !slices.Contains(ManualMethod.Attributes, name):
 			f.add(at, "unknown_member", "is no attribute that a document speaks of")
 			continue
 		case !speaksOf(kind, name) && kind == muster.Entity:

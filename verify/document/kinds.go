@@ -6,12 +6,12 @@ import (
 	"github.com/muster-cip/muster"
 )
 
-// Name of the method.
-const Name = "document.manual"
+// Manual is the name of the method.
+const Manual = "document.manual"
 
-// Method is this room's row of the table of methods.
-var Method = muster.Method{
-	Name: Name, Kind: muster.Documentary, Interactive: false,
+// ManualMethod is this room's row of the table of methods.
+var ManualMethod = muster.Method{
+	Name: Manual, Kind: muster.Documentary, Interactive: false,
 	Attributes: []string{
 		muster.AttrName, muster.AttrAddress, muster.AttrDateOfBirth, muster.AttrNationality, muster.AttrResidence,
 		muster.AttrExistence, muster.AttrFormation, muster.AttrOwnership, muster.AttrLocation,

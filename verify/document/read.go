@@ -26,7 +26,7 @@ var errDuplicate = errors.New("a member twice")
 // read parses one JSON object. What it refuses could not be spoken of by pointers.
 func read(raw []byte) (object, error) {
 	if len(raw) > maxBytes {
-		return nil, muster.Errorf(muster.CodeTooLarge, "the input of %s has at most %d bytes", Name, maxBytes)
+		return nil, muster.Errorf(muster.CodeTooLarge, "the input of %s has at most %d bytes", Manual, maxBytes)
 	}
 	// Checked first: the decoder would replace what is no UTF-8, and lone surrogates.
 	if !utf8.Valid(raw) || !json.Valid(raw) {
