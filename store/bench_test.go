@@ -87,3 +87,5 @@ func benchmark(b *testing.B, db *store.DB) {
 }
 
 func BenchmarkApplicationSQLite(b *testing.B) { benchmark(b, openSQLite(b)) }
+
+func BenchmarkApplicationPostgres(b *testing.B) { benchmark(b, openPostgres(b)) }

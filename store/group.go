@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -97,59 +98,70 @@ func (db *DB) lane() {
 		case <-db.stop:
 			return
 		case first := <-db.queue:
-			group := []*job{first}
-		waiting:
-			for len(group) < db.conf.Group {
-				select {
-				case j := <-db.queue:
-					group = append(group, j)
-				default:
-					break waiting
-				}
-			}
-			db.run(group)
-			for _, j := range group {
+			for _, j := range db.run(first) {
 				close(j.done)
 			}
+			// Those just answered stand behind this goroutine on its processor, and may
+			// be the next group's members.
+			runtime.Gosched()
 		}
 	}
 }
 
-func (db *DB) run(group []*job) {
+// waiting returns a job that waits now, nil where there is none or the group has had
+// its fill: of members, or of time that the first of them waits for the last.
+func (db *DB) waiting(size int, ran time.Duration) *job {
+	if size >= db.conf.Group || ran > longestRun {
+		return nil
+	}
+	select {
+	case j := <-db.queue:
+		return j
+	default:
+		return nil
+	}
+}
+
+// longestRun is how long a group goes on taking members.
+const longestRun = 10 * time.Millisecond
+
+// run runs first and whatever waits, and returns the jobs that it has done.
+func (db *DB) run(first *job) []*job {
+	group := []*job{first}
 	// Not the callers' contexts: one that ends must not undo the others.
 	ctx := context.Background()
 	c, done, err := db.driver.writer(ctx)
 	if err != nil {
-		for _, j := range group {
-			j.err = err
-		}
-		return
+		first.err = err
+		return group
 	}
-	defer func() { done() }()
-	if db.attempt(ctx, c, group, false) || len(group) > 1 && db.attempt(ctx, c, group, true) {
-		return
+	defer done()
+	if db.attempt(ctx, c, &group, false) || len(group) > 1 && db.attempt(ctx, c, &group, true) {
+		return group
 	}
 	for _, j := range group {
 		ok := false
 		for try := 0; try < retries && !ok; try++ {
-			ok = db.attempt(ctx, c, []*job{j}, true)
+			ok = db.attempt(ctx, c, &[]*job{j}, true)
 		}
 		if !ok {
 			j.err = &muster.Error{Code: muster.CodeUnavailable, Message: "too many others write the same rows", RetryAfter: time.Second}
 		}
 	}
+	return group
 }
 
-// attempt runs a group in one transaction. It returns false where nothing came of
-// it and it has to run again, more carefully.
-func (db *DB) attempt(ctx context.Context, c conn, group []*job, careful bool) bool {
+// attempt runs a group in one transaction; where it is not careful the group grows
+// by those who wait. It returns false where nothing came of it and it has to run
+// again, more carefully.
+func (db *DB) attempt(ctx context.Context, c conn, group *[]*job, careful bool) bool {
 	started := time.Now()
 	unavailable := func(err error) bool {
 		c.rollback(ctx)
 		if isRetry(err) {
 			return false
 		}
-		for _, j := range group {
+		for _, j := range *group {
 			j.err, j.panicked = err, nil
 		}
 		return true
@@ -164,8 +176,18 @@ func (db *DB) attempt(ctx context.Context, c conn, group []*job, careful bool) b
 			txs[i].undo()
 		}
 	}
-	for _, j := range group {
-		reruns := 1
+	for i := 0; ; i++ {
+		if i == len(*group) {
+			j := (*job)(nil)
+			if !careful {
+				j = db.waiting(i, time.Since(started))
+			}
+			if j == nil {
+				break
+			}
+			*group = append(*group, j)
+		}
+		j, reruns := (*group)[i], 1
 	again:
 		at, from := len(leaves), c.mark()
 		if careful {
@@ -212,15 +234,15 @@ func (db *DB) attempt(ctx context.Context, c conn, group []*job, careful bool) b
 	ran := time.Now()
 	if err := c.commit(ctx, leaves); err != nil {
 		undo()
-		if (!careful || len(group) > 1) && muster.ErrorCode(err) != muster.CodeUnavailable {
+		if (!careful || len(*group) > 1) && muster.ErrorCode(err) != muster.CodeUnavailable {
 			c.rollback(ctx)
 			return false // a write that waited failed: whose it was, a more careful run finds out
 		}
 		return unavailable(err)
 	}
-	db.stats.add(len(group), ran.Sub(started), time.Since(ran))
+	db.stats.add(len(*group), ran.Sub(started), time.Since(ran))
 	if db.conf.Observe != nil {
-		db.conf.Observe(Commit{Size: len(group), Ran: ran.Sub(started), Synced: time.Since(ran)})
+		db.conf.Observe(Commit{Size: len(*group), Ran: ran.Sub(started), Synced: time.Since(ran)})
 	}
 	return true
 }

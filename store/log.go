@@ -145,3 +145,32 @@ func (tx *Tx) Checkpoint(ctx context.Context, size int64) (*muster.CheckpointRec
 func (tx *Tx) Checkpoints(ctx context.Context, after int64, limit int) ([]muster.CheckpointRecord, error) {
 	return all(ctx, tx, scanCheckpoint, `SELECT size, signed, made FROM checkpoints WHERE size > ? ORDER BY size LIMIT ?`, after, limit)
 }
+
+// Log is the log as package tlog reads and heads it, each call in a transaction of its own.
+type Log struct{ db *DB }
+
+// Log returns the log's own view of db.
+func (db *DB) Log() Log { return Log{db} }
+
+// Leaves is Tx.Leaves.
+func (l Log) Leaves(ctx context.Context, from, to int64) (leaves [][]byte, err error) {
+	err = l.db.View(ctx, func(tx *Tx) error { leaves, err = tx.Leaves(ctx, from, to); return err })
+	return leaves, err
+}
+
+// Size is Tx.LogSize.
+func (l Log) Size(ctx context.Context) (n int64, err error) {
+	err = l.db.View(ctx, func(tx *Tx) error { n, err = tx.LogSize(ctx); return err })
+	return n, err
+}
+
+// Head is Tx.Head.
+func (l Log) Head(ctx context.Context) (signed []byte, err error) {
+	err = l.db.View(ctx, func(tx *Tx) error { signed, err = tx.Head(ctx); return err })
+	return signed, err
+}
+
+// SetHead is Tx.SetHead.
+func (l Log) SetHead(ctx context.Context, old, next []byte) error {
+	return l.db.InTx(ctx, func(tx *Tx) error { return tx.SetHead(ctx, old, next) })
+}

@@ -372,6 +372,9 @@ func (r sqliteRow) scanOne(i int, dst any) (ok bool) {
 	case *bool:
 		n, ok = r[i].(int64)
 		*d = n != 0
+	case *time.Duration:
+		n, ok = r[i].(int64)
+		*d = time.Duration(n) * time.Microsecond
 	case *time.Time:
 		n, ok = r[i].(int64)
 		*d = fromMicros(n)

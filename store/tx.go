@@ -62,8 +62,8 @@ type conn interface {
 // mark is a point in a connection's writes.
 type mark struct{ sent, waiting int }
 
-// row is one row of a query. dst are pointers to string, int64, int, bool, []byte
-// and time.Time.
+// row is one row of a query. dst are pointers to string, int64, int, bool, []byte,
+// time.Duration and time.Time (both kept as microseconds).
 type row interface{ scan(dst ...any) error }
 
 // check says why tx cannot be used now.

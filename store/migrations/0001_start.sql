@@ -267,6 +267,7 @@ CREATE TABLE deliveries (
 	status  INTEGER NOT NULL,
 	error   TEXT NOT NULL,
 	took    INTEGER NOT NULL,
+	payload BLOB, -- the event as it was sent: ids and outcomes
 	PRIMARY KEY (webhook, message, attempt)
 ) WITHOUT ROWID;
 

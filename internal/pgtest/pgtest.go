@@ -1,0 +1,153 @@
+// Package pgtest runs a PostgreSQL of its own for the tests of a package.
+//
+// Rules of this room:
+//   - One server for a test binary, started by the first Database and stopped by Run,
+//     in a temporary folder, on a Unix socket: nothing of it is reachable or left.
+//   - One database for each test; tests run in parallel.
+//   - Where the CI variable is set and PostgreSQL is missing, the test fails;
+//     elsewhere it is skipped and says what to install.
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Run runs the tests of a package and stops the server that they started:
+//
+//	func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
+func Run(m interface{ Run() int }) int {
+	defer stop()
+	return m.Run()
+}
+
+// Database makes an empty database and returns its DSN. It is dropped with the server.
+func Database(t testing.TB) string {
+	t.Helper()
+	s := running()
+	if s.missing {
+		const what = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+		if os.Getenv("CI") != "" {
+			t.Fatal(what)
+		}
+		t.Skip(what)
+	}
+	if s.err != nil {
+		t.Fatal("PostgreSQL does not start:", s.err)
+	}
+	name := "t" + strconv.FormatInt(s.databases.Add(1), 10)
+	conn, err := pgx.Connect(context.Background(), s.dsn("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(context.Background(), "CREATE DATABASE "+name+" STRATEGY wal_log"); err != nil {
+		t.Fatal(err)
+	}
+	return s.dsn(name)
+}
+
+type server struct {
+	folder    string
+	bin       string
+	missing   bool
+	err       error
+	databases atomic.Int64
+}
+
+// running is the one server of the test binary: a test has no other place to share it.
+var running = sync.OnceValue(start)
+
+var started atomic.Pointer[server]
+
+func stop() {
+	s := started.Load()
+	if s == nil {
+		return
+	}
+	_ = s.command("pg_ctl", "-D", filepath.Join(s.folder, "data"), "-m", "immediate", "-w", "stop").Run()
+	os.RemoveAll(s.folder)
+}
+
+func start() *server {
+	s := &server{}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if len(found) > 0 {
+		s.bin = filepath.Dir(found[len(found)-1])
+	} else if p, err := exec.LookPath("postgres"); err == nil {
+		s.bin = filepath.Dir(p)
+	} else {
+		s.missing = true
+		return s
+	}
+	// A socket's path has at most 107 bytes: not under t.TempDir.
+	if s.folder, s.err = os.MkdirTemp("", "pgtest"); s.err != nil {
+		return s
+	}
+	started.Store(s)
+	if u := postgresUser(); u != nil {
+		if s.err = os.Chown(s.folder, int(u.Uid), int(u.Gid)); s.err != nil {
+			return s
+		}
+	}
+	data := filepath.Join(s.folder, "data")
+	for _, c := range []*exec.Cmd{
+		s.command("initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"),
+		s.command("pg_ctl", "-D", data, "-w", "-l", filepath.Join(s.folder, "log"), "-o",
+			fmt.Sprintf("-k %s -c listen_addresses= -c max_connections=200 -c fsync=%s -c shared_buffers=64MB", s.folder, fsync()), "start"),
+	} {
+		if out, err := c.CombinedOutput(); err != nil {
+			s.err = fmt.Errorf("%w: %s", err, out)
+			return s
+		}
+	}
+	return s
+}
+
+// fsync is on unless PGTEST_FSYNC says off: it is part of what is tested.
+func fsync() string {
+	if v := os.Getenv("PGTEST_FSYNC"); v != "" {
+		return v
+	}
+	return "on"
+}
+
+func (s *server) dsn(database string) string {
+	return "postgres://postgres@/" + database + "?host=" + s.folder
+}
+
+// command runs a program of PostgreSQL's, which refuses to be root.
+func (s *server) command(name string, args ...string) *exec.Cmd {
+	c := exec.Command(filepath.Join(s.bin, name), args...)
+	c.Dir = s.folder
+	c.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	if u := postgresUser(); u != nil {
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: u}
+	}
+	return c
+}
+
+// postgresUser is who to be where we are root.
+func postgresUser() *syscall.Credential {
+	if os.Getuid() != 0 {
+		return nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil
+	}
+	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
