@@ -191,7 +191,7 @@ type DeliveryRecord struct {
 	Status  int    // HTTP status, 0 where none came
 	Error   string // a code
 	Took    time.Duration
-	Payload []byte // JSON of the Event, as it was sent: ids and outcomes; what a replay sends again
+	Payload []byte // JSON: the Event as it was sent, ids and outcomes; what a replay sends again
 }
 
 // OperatorRecord is a named person on staff.
