@@ -208,7 +208,10 @@ func (b *builder) apply(r *run, x *rule, party int) {
 		b.d.Obligations = add(b.d.Obligations, o)
 	}
 	for _, n := range x.Needs {
-		need := muster.Need{Kind: n.Kind, Pointer: n.Pointer, Attribute: n.Attribute, Methods: slices.Clone(n.Methods), Rule: r.p.doc.ID + "/" + x.ID, Words: n.Words}
+		need := muster.Need{Kind: n.Kind, Pointer: n.Pointer, Attribute: n.Attribute, Methods: slices.Clone(n.Methods), Words: n.Words}
+		if !x.Hidden { // a need travels to the customer; a hidden ground does not
+			need.Rule = r.p.doc.ID + "/" + x.ID
+		}
 		if party >= 0 {
 			need.Subject = r.parties[party].s.ID
 			if n.Pointer == "" && n.Kind != muster.NeedWait {
