@@ -36,7 +36,7 @@ func (a *API) build(routes []*route) error {
 				},
 			},
 		},
-		Formats:                      map[string]huma.Format{"application/json": jsonFormat},
+		Formats:                      map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}, // json: of problem+json
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{a.stopEcho(known)},
@@ -56,6 +56,7 @@ func (a *API) build(routes []*route) error {
 	delete(registry.Map(), "ErrorModel")
 	delete(registry.Map(), "ErrorDetail")
 	learn(a.huma.OpenAPI(), known)
+	loosen(a.huma.OpenAPI())
 	var err error
 	a.document, err = json.MarshalIndent(a.huma.OpenAPI(), "", " ")
 	return err
@@ -165,6 +166,43 @@ func learn(doc *huma.OpenAPI, known map[string]bool) {
 			for _, p := range o.Parameters {
 				known[p.Name] = true
 			}
+		}
+	}
+}
+
+// loosen lets shapes that only answers have grow: a client that checks answers
+// against the document must not break at a field that is new.
+func loosen(doc *huma.OpenAPI) {
+	schemas, taken := doc.Components.Schemas.Map(), map[string]bool{}
+	var take func(s *huma.Schema)
+	take = func(s *huma.Schema) {
+		if s == nil {
+			return
+		}
+		if name, ok := strings.CutPrefix(s.Ref, "#/components/schemas/"); ok {
+			if taken[name] {
+				return
+			}
+			taken[name] = true
+			s = schemas[name]
+		}
+		take(s.Items)
+		for _, p := range s.Properties {
+			take(p)
+		}
+	}
+	for _, item := range doc.Paths {
+		for _, o := range []*huma.Operation{item.Post, item.Patch} {
+			if o != nil && o.RequestBody != nil {
+				for _, m := range o.RequestBody.Content {
+					take(m.Schema)
+				}
+			}
+		}
+	}
+	for name, s := range schemas {
+		if strict, ok := s.AdditionalProperties.(bool); ok && !strict && !taken[name] {
+			s.AdditionalProperties = nil
 		}
 	}
 }

@@ -76,3 +76,11 @@ func version(ifMatch string) (int64, error) {
 	}
 	return 0, &muster.Error{Code: muster.CodeStale, Message: "If-Match is no ETag of this", Hint: "get it again"}
 }
+
+// listed is s, and an empty list where there is none: null is no list.
+func listed[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}

@@ -19,8 +19,12 @@ import (
 type endpoint func(a *API, rt *route, o huma.Operation)
 
 // op is a handler with typed input and output, read and checked by the library.
-func op[I, O any](fn func(ctx context.Context, in *I) (*O, error)) endpoint {
+// docs state what its types do not show.
+func op[I, O any](fn func(ctx context.Context, in *I) (*O, error), docs ...func(r huma.Registry, o *huma.Operation)) endpoint {
 	return func(a *API, _ *route, o huma.Operation) {
+		for _, doc := range docs {
+			doc(a.huma.OpenAPI().Components.Schemas, &o)
+		}
 		huma.Register(a.huma, o, func(ctx context.Context, in *I) (*O, error) {
 			out, err := fn(ctx, in)
 			if err != nil {

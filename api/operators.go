@@ -76,7 +76,7 @@ type Token struct {
 	Token    string         `json:"token"`
 	Operator string         `json:"operator"`
 	Name     string         `json:"name"`
-	Scopes   []muster.Scope `json:"scopes"`
+	Scopes   []muster.Scope `json:"scopes" nullable:"false"`
 	Made     time.Time      `json:"made"`
 	Expires  time.Time      `json:"expires"`
 	Revoked  time.Time      `json:"revoked,omitzero"`
@@ -84,7 +84,7 @@ type Token struct {
 }
 
 func tokenOf(r *muster.TokenRecord) Token {
-	return Token{Token: r.ID, Operator: r.Operator, Name: r.Name, Scopes: r.Scopes, Made: r.Made, Expires: r.Expires, Revoked: r.Revoked}
+	return Token{Token: r.ID, Operator: r.Operator, Name: r.Name, Scopes: listed(r.Scopes), Made: r.Made, Expires: r.Expires, Revoked: r.Revoked}
 }
 
 type listTokensInput struct {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/review"
 )
@@ -27,7 +29,7 @@ type Review struct {
 	Application string    `json:"application"`
 	Customer    string    `json:"customer"`
 	Decision    string    `json:"decision" doc:"that opened it"`
-	Rules       []string  `json:"rules" doc:"pack/rule that asked for it"`
+	Rules       []string  `json:"rules" nullable:"false" doc:"pack/rule that asked for it"`
 	State       string    `json:"state" enum:"open,proposed,resolved,moot"`
 	Opened      time.Time `json:"opened"`
 	Proposer    string    `json:"proposer,omitempty" doc:"operator whose resolution waits for a second one"`
@@ -36,7 +38,7 @@ type Review struct {
 }
 
 func reviewOf(r *muster.ReviewRecord) Review {
-	return Review{r.ID, r.Application, r.Customer, r.Decision, r.Rules, r.State, r.Opened, r.Proposer, r.Evidence, r.Version}
+	return Review{r.ID, r.Application, r.Customer, r.Decision, listed(r.Rules), r.State, r.Opened, r.Proposer, r.Evidence, r.Version}
 }
 
 type listReviewsInput struct {
@@ -96,4 +98,9 @@ func (a *API) resolveReview(ctx context.Context, in *resolveInput) (*resolveOutp
 		status = http.StatusAccepted
 	}
 	return &resolveOutput{status, etag(r.Version), reviewOf(r)}, nil
+}
+
+func resolveDoc(r huma.Registry, o *huma.Operation) {
+	gives(o, http.StatusAccepted, "application/json", schemaOf[Review](r), "ETag")
+	o.Responses["202"].Description = "The finding is kept as a proposal and waits for a second operator."
 }

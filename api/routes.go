@@ -78,7 +78,7 @@ func (a *API) routes() []*route {
 
 		{get, "/v1/reviews", muster.ScopeRead, "listReviews", ok, 0, "Cases that wait for a person", op(a.listReviews)},
 		{get, "/v1/reviews/{review}", muster.ScopeRead, "getReview", ok, 0, "A case", op(a.getReview)},
-		{post, "/v1/reviews/{review}/resolution", muster.ScopeReview, "resolveReview", ok, match, "Resolve a case; 202 while it waits for a second operator", op(a.resolveReview)},
+		{post, "/v1/reviews/{review}/resolution", muster.ScopeReview, "resolveReview", ok, match, "Resolve a case; 202 while it waits for a second operator", op(a.resolveReview, resolveDoc)},
 
 		{get, "/v1/packs", muster.ScopeRead, "listPacks", ok, 0, "Policy packs and their activations", op(a.listPacks)},
 		{get, "/v1/packs/{digest}/source", muster.ScopeRead, "getPackSource", ok, 0, "A pack's bytes, as they were compiled", raw(a.getPackSource, packSourceDoc)},

@@ -46,11 +46,7 @@ type Webhook struct {
 }
 
 func webhookOf(r *muster.WebhookRecord) Webhook {
-	w := Webhook{Webhook: r.ID, URL: r.URL, Events: r.Events, Enabled: r.Enabled, Made: r.Made, Version: r.Version}
-	if w.Events == nil {
-		w.Events = []string{}
-	}
-	return w
+	return Webhook{Webhook: r.ID, URL: r.URL, Events: listed(r.Events), Enabled: r.Enabled, Made: r.Made, Version: r.Version}
 }
 
 type webhookOutput struct {
