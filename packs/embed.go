@@ -16,3 +16,9 @@ var FS embed.FS
 
 // Default is the id of the pack that decides where nothing else is configured.
 const Default = "us-iaas-cip"
+
+// Source is the bytes of the embedded pack of that id.
+func Source(id string) ([]byte, bool) {
+	b, err := FS.ReadFile(id + ".yaml")
+	return b, err == nil
+}

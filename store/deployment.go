@@ -38,6 +38,18 @@ func (tx *Tx) PutIdempotency(ctx context.Context, r *muster.IdempotencyRecord) e
 		WHERE idempotency.expires <= ?`, r.Operator, r.Key, r.MAC, r.Status, r.Body, r.Expires, tx.now)
 }
 
+// SettleIdempotency gives a claimed row its status, body and expiry.
+func (tx *Tx) SettleIdempotency(ctx context.Context, r *muster.IdempotencyRecord) error {
+	return tx.exec(ctx, muster.Errorf(muster.CodeNotFound, "there is no such claim"),
+		`UPDATE idempotency SET status = ?, body = ?, expires = ? WHERE operator = ? AND idem = ?`,
+		r.Status, r.Body, r.Expires, r.Operator, r.Key)
+}
+
+// ReleaseIdempotency removes a row that is still claimed; one that is settled, or gone, is left.
+func (tx *Tx) ReleaseIdempotency(ctx context.Context, operator, key string) error {
+	return tx.exec(ctx, nil, `DELETE FROM idempotency WHERE operator = ? AND idem = ? AND status = 0`, operator, key)
+}
+
 // ExpireIdempotency removes answers that have expired, at most n.
 func (tx *Tx) ExpireIdempotency(ctx context.Context, n int) error {
 	return tx.exec(ctx, nil, `DELETE FROM idempotency WHERE (operator, idem) IN

@@ -53,7 +53,7 @@ type Mail struct {
 	From     string `yaml:"from,omitempty"`
 	User     string `yaml:"user,omitempty"`
 	Password string `yaml:"password_file,omitempty"`
-	Insecure bool   `yaml:"insecure_loopback,omitempty"` // no TLS, to this machine only
+	TLS      string `yaml:"tls,omitempty"` // starttls (default) | implicit | none, to this machine only
 }
 
 // SMS is the provider's gateway for one-time codes by telephone: a signed webhook.

@@ -311,3 +311,10 @@ func (h heads) SetHead(ctx context.Context, old, next []byte) error {
 		return tx.PutCheckpoint(ctx, &muster.CheckpointRecord{Size: size, Signed: next, Made: tx.Now()})
 	})
 }
+
+// publish signs what is new in the log, has witnesses cosign it, and sends it out
+// of the house once a day.
+func (h *house) publish(ctx context.Context) error {
+	_, err := h.book.publish(ctx)
+	return err
+}

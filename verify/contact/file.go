@@ -9,7 +9,7 @@ import (
 	"github.com/muster-cip/muster"
 )
 
-// File appends messages to a file, a JSON object {"method","to","code"} a line,
+// File appends messages to a file, a JSON object {"method","to","code","reference"} a line,
 // for sandboxes. Nothing of it exists in production.
 type File struct {
 	mu sync.Mutex
@@ -37,10 +37,11 @@ func NewFile(path, mode string) (*File, error) {
 // Send appends m.
 func (s *File) Send(_ context.Context, m Message) error {
 	line, err := json.Marshal(struct {
-		Method string `json:"method"`
-		To     string `json:"to"`
-		Code   string `json:"code"`
-	}{m.Method, m.To, m.Code})
+		Method    string `json:"method"`
+		To        string `json:"to"`
+		Code      string `json:"code"`
+		Reference string `json:"reference"`
+	}{m.Method, m.To, m.Code, m.Reference})
 	if err != nil {
 		return muster.Errorf(muster.CodeInternal, "a message cannot be written: %w", err)
 	}

@@ -1,0 +1,97 @@
+// Command muster knows who opens an account: it decides applications by the
+// written programme, keeps the record sealed, and proves later what it decided.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster-cip/muster"
+)
+
+// Exit codes, documented in docs/operate.md.
+const (
+	exitOK     = 0
+	exitError  = 1 // it did not work; the message says why
+	exitUsage  = 2 // the command line is wrong
+	exitDenied = 3 // the server says no: token, scope, four eyes
+)
+
+func main() { os.Exit(Main(os.Args[1:])) }
+
+// Main runs one command line and returns its exit code.
+func Main(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return run(ctx, args, os.Stdin, os.Stdout, os.Stderr)
+}
+
+// terminal is where a command reads and writes.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// usageError is a wrong command line.
+type usageError struct{ error }
+
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	root := newRoot(terminal{in, out, errs})
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(errs, "muster:", message(err))
+	var wrong usageError
+	switch code := muster.ErrorCode(err); {
+	case errors.As(err, &wrong):
+		return exitUsage
+	case code == muster.CodeForbidden || code == muster.CodeUnauthorized:
+		return exitDenied
+	}
+	return exitError
+}
+
+// message is what a person reads: what is wrong, where, and what to do next.
+func message(err error) string {
+	var e *muster.Error
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	text := e.Message
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	for _, f := range e.Faults {
+		text += "\n  " + f.Pointer + ": " + f.Detail
+	}
+	if e.Hint != "" {
+		text += "\n  " + e.Hint
+	}
+	return text
+}
+
+// newRoot is the command line's table of contents.
+func newRoot(t terminal) *cobra.Command {
+	root := &cobra.Command{
+		Use: "muster", Short: "Know who opens an account, and prove later what was decided and why",
+		SilenceErrors: true, SilenceUsage: true, Version: version(),
+		RunE: func(c *cobra.Command, args []string) error { return c.Help() },
+	}
+	root.SetIn(t.in)
+	root.SetOut(t.out)
+	root.SetErr(t.err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		newDemo(t), newInit(t), newServe(t), newVersion(t), newLog(t),
+	)
+	return root
+}

@@ -1,0 +1,347 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/api"
+	"github.com/muster-cip/muster/outbound"
+	"github.com/muster-cip/muster/store"
+	"github.com/muster-cip/muster/verify/contact"
+	"github.com/muster-cip/muster/watch"
+)
+
+func newServe(t terminal) *cobra.Command {
+	var path, listen string
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run a deployment", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := readConfig(path)
+			if err != nil {
+				return err
+			}
+			if listen != "" {
+				c.Listen = listen
+			}
+			log := slog.New(slog.NewJSONHandler(t.err, nil))
+			return serve(cmd.Context(), c, log, func(addr net.Addr, _ *house) {
+				log.Info("serving", "address", addr.String(), "version", version())
+			})
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.Flags().StringVar(&listen, "listen", "", "host:port (default: of the configuration)")
+	return cmd
+}
+
+func configFlag(cmd *cobra.Command, path *string) {
+	at := "muster.yaml"
+	if v, ok := os.LookupEnv("MUSTER_CONFIG"); ok {
+		at = v
+	}
+	cmd.Flags().StringVar(path, "config", at, "configuration file")
+}
+
+// serve opens a deployment and runs it until ctx ends. ready is called once it listens.
+func serve(ctx context.Context, c Config, log *slog.Logger, ready func(net.Addr, *house)) error {
+	registry := prometheus.NewRegistry()
+	m := newMeters(registry)
+	h, err := openHouse(ctx, c, options{log: log, commit: m.commit})
+	if err != nil {
+		return err
+	}
+	defer h.close(context.WithoutCancel(ctx))
+	return h.serve(ctx, registry, m, ready)
+}
+
+// serve runs the API and the standing duties until ctx ends.
+func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *meters, ready func(net.Addr, *house)) error {
+	tracer, stop, err := h.tracer(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	client, err := outbound.New(outbound.Config{Allow: h.conf.Out.Allow})
+	if err != nil {
+		return err
+	}
+	box := &watch.Outbox{DB: store.As[watch.Tx](h.db), Secrets: h.vault, Client: client, Clock: h.clock}
+	handler, err := h.api(registry, tracer, box)
+	if err != nil {
+		return err
+	}
+	runner, closeSender, err := h.runner(box, client, m)
+	if err != nil {
+		return err
+	}
+	defer closeSender()
+	server := &api.Server{
+		Listen: h.conf.Listen, Handler: handler, Log: h.log, CertFile: h.conf.TLS.Certificate, KeyFile: h.conf.TLS.Key,
+		Draining: handler.Drain, Ready: func(a net.Addr) { ready(a, h) },
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Run(ctx) })
+	group.Go(func() error { return runner.Run(ctx) })
+	group.Go(func() error { return h.every(ctx, time.Second, "reload", h.load) })
+	group.Go(func() error { return h.every(ctx, time.Second, "publish", h.publish) })
+	group.Go(func() error { return h.every(ctx, time.Hour, "tidy", h.tidy) })
+	group.Go(func() error {
+		return h.every(ctx, 10*time.Second, "count", func(ctx context.Context) error { return m.count(ctx, h.db) })
+	})
+	return group.Wait()
+}
+
+// every runs a duty again and again until ctx ends. One that fails is logged and
+// tried again: a duty that stopped in silence would be the worse fault.
+func (h *house) every(ctx context.Context, period time.Duration, name string, duty func(context.Context) error) error {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		if err := duty(ctx); err != nil && ctx.Err() == nil {
+			h.log.Error("a standing duty failed", "duty", name, "code", string(muster.ErrorCode(err)), "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// tidy removes what has run out and nobody asks for.
+func (h *house) tidy(ctx context.Context) error {
+	return h.db.InTx(ctx, func(tx *store.Tx) error { return tx.ExpireIdempotency(ctx, 10_000) })
+}
+
+// tracer sends spans by OTLP/HTTP where the configuration names an endpoint.
+func (h *house) tracer(ctx context.Context) (*sdktrace.TracerProvider, func(), error) {
+	if h.conf.Trace == "" {
+		return nil, func() {}, nil
+	}
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(h.conf.Trace))
+	if err != nil {
+		return nil, nil, fmt.Errorf("trace: %w", err)
+	}
+	p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter))
+	return p, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := p.Shutdown(ctx); err != nil {
+			h.log.Warn("traces were lost at the end", "error", err)
+		}
+	}, nil
+}
+
+// api wires the handler of every route.
+func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvider, box *watch.Outbox) (*api.API, error) {
+	r := &reads{h.db}
+	c := api.Config{
+		Deployment: api.Deployment{Mode: h.meta.Mode, Version: version(), Origin: h.meta.Origin},
+		Clock:      h.clock, Log: h.log, Metrics: registry,
+		Tokens: h.staff, Applications: h.onboard, Verification: h.onboard, Reveals: h.onboard, Moves: h.onboard,
+		Decisions: decisions{r, h}, Files: r, Reviews: h.review, ReviewList: r, Programme: h.activate, Packs: r,
+		Staff: h.staff, StaffList: r, Webhooks: box, WebhookList: r, Deliveries: box, TheLog: h.book,
+		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: true,
+		Checks: []api.Check{
+			{Name: "store", Run: func(ctx context.Context) error {
+				_, err := r.LogSize(ctx)
+				return err
+			}},
+			{Name: "keys", Run: func(ctx context.Context) error {
+				_, err := h.keys.LoadSet(ctx)
+				return err
+			}},
+			{Name: "programme", Run: func(context.Context) error {
+				if enforce, observe := h.programme.At(h.clock()); len(enforce)+len(observe) == 0 {
+					return errors.New("no policy pack is in effect")
+				}
+				return nil
+			}},
+		},
+	}
+	if tracer != nil {
+		c.Tracer = tracer
+	}
+	all := ways()
+	for _, w := range all.Contact {
+		c.Methods = append(c.Methods, w.Method)
+	}
+	for _, w := range all.Recorded {
+		c.Methods = append(c.Methods, w.Method)
+	}
+	return api.New(c)
+}
+
+// decisions reads decisions for the API.
+type decisions struct {
+	*reads
+	h *house
+}
+
+func (d decisions) Explain(ctx context.Context, id string) (*muster.Decision, error) {
+	return d.h.onboard.Explain(ctx, id)
+}
+
+func (d decisions) Bundle(ctx context.Context, by muster.Principal, id, audience string) ([]byte, error) {
+	return d.h.onboard.Bundle(ctx, by, id, audience)
+}
+
+// seals seals stored answers for their place.
+type seals struct{ h *house }
+
+func (s seals) RequestMAC(request []byte) []byte { return s.h.vault.RequestMAC(request) }
+
+func (s seals) SealAnswer(_ context.Context, operator, key string, body []byte) ([]byte, error) {
+	return s.h.vault.SealConfig("answer/"+operator+"/"+key, body), nil
+}
+
+func (s seals) OpenAnswer(_ context.Context, operator, key string, sealed []byte) ([]byte, error) {
+	return s.h.vault.OpenConfig("answer/"+operator+"/"+key, sealed)
+}
+
+// runner wires the standing duties that jobs start.
+func (h *house) runner(box *watch.Outbox, client *outbound.Client, m *meters) (*watch.Runner, func(), error) {
+	sender, closer, err := h.sender(client)
+	if err != nil {
+		return nil, nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	duties := map[string]watch.Duty{
+		muster.JobPublish: {Handle: box.Publish},
+		muster.JobWebhook: {Handle: box.Deliver},
+		muster.JobDue:     {Handle: watch.ApplicationDue(h.onboard)},
+	}
+	if sender != nil {
+		duties[muster.JobSendCode] = watch.Duty{Handle: watch.SendCode(h.onboard, sender)}
+	}
+	r, err := watch.NewRunner(watch.Config{
+		DB: store.As[watch.Tx](h.db), Holder: fmt.Sprintf("%s.%d", host, os.Getpid()), Duties: duties, Clock: h.clock,
+		Log: h.log, Observe: m.job,
+	})
+	return r, closer, err
+}
+
+// sender is how codes leave the house: by the configuration, or in a sandbox to a file.
+func (h *house) sender(client *outbound.Client) (contact.Sender, func(), error) {
+	ways, closer := contact.ByMethod{}, func() {}
+	words, err := contact.NewWords(h.conf.Provider, h.conf.Domain)
+	if err != nil {
+		return nil, nil, err
+	}
+	if h.meta.Mode == muster.ModeSandbox {
+		file, err := contact.NewFile(h.conf.Data+"/codes.ndjson", h.meta.Mode)
+		if err != nil {
+			return nil, nil, err
+		}
+		ways[contact.Email], ways[contact.Phone] = file, file
+		closer = func() { file.Close() }
+	}
+	if c := h.conf.Mail; c.Server != "" {
+		conf := contact.SMTPConfig{Addr: c.Server, TLS: c.TLS, From: c.From, Username: c.User, Words: words, Clock: h.clock}
+		if c.Password != "" {
+			if conf.Password, err = secretFile(c.Password); err != nil {
+				return nil, nil, err
+			}
+		}
+		if ways[contact.Email], err = contact.NewSMTP(conf); err != nil {
+			return nil, nil, err
+		}
+	}
+	if c := h.conf.SMS; c.URL != "" {
+		secret, err := secretFile(c.Secret)
+		if err != nil {
+			return nil, nil, err
+		}
+		secrets, err := outbound.ParseSecrets(secret)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ways[contact.Phone], err = contact.NewGateway(contact.GatewayConfig{URL: c.URL, Secrets: secrets, Client: client, Words: words, Clock: h.clock}); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(ways) == 0 {
+		return nil, closer, nil
+	}
+	return ways, closer, nil
+}
+
+// Checkpoint and Tile serve the log (api.Log).
+
+func (b *book) Checkpoint(ctx context.Context) ([]byte, error) {
+	signed, err := (&reads{b.db}).Head(ctx)
+	if err == nil && len(signed) == 0 {
+		return nil, muster.Errorf(muster.CodeNotFound, "nothing is published yet")
+	}
+	return signed, err
+}
+
+func (b *book) Tile(ctx context.Context, path string) ([]byte, error) { return b.tiles.Tile(ctx, path) }
+
+// meters are the process's own metrics, beside those of the API.
+type meters struct {
+	groups   prometheus.Histogram
+	synced   prometheus.Histogram
+	jobs     *prometheus.CounterVec
+	standing *prometheus.GaugeVec
+}
+
+func newMeters(r *prometheus.Registry) *meters {
+	m := &meters{
+		groups: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "muster_commit_transactions", Help: "Transactions that shared one commit.", Buckets: prometheus.ExponentialBuckets(1, 2, 8),
+		}),
+		synced: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "muster_commit_seconds", Help: "How long commits took to be durable.", Buckets: prometheus.ExponentialBuckets(0.0002, 2, 14),
+		}),
+		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "muster_job_tries_total", Help: "Tries of background jobs, by what became of them.",
+		}, []string{"kind", "outcome", "code"}),
+		standing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "muster_records", Help: "Records on file, by kind and state.",
+		}, []string{"kind", "state"}),
+	}
+	r.MustRegister(m.groups, m.synced, m.jobs, m.standing, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *meters) commit(c store.Commit) {
+	m.groups.Observe(float64(c.Size))
+	m.synced.Observe(c.Synced.Seconds())
+}
+
+func (m *meters) job(kind, outcome, code string, _ time.Duration) {
+	m.jobs.WithLabelValues(kind, outcome, code).Inc()
+}
+
+func (m *meters) count(ctx context.Context, db *store.DB) error {
+	c, err := view(ctx, db, func(tx *store.Tx) (*store.Counts, error) { return tx.Counts(ctx) })
+	if err != nil {
+		return err
+	}
+	for kind, by := range map[string]map[string]int64{"application": c.Applications, "account": c.Accounts, "review": c.Reviews, "job": c.Jobs} {
+		for state, n := range by {
+			m.standing.WithLabelValues(kind, state).Set(float64(n))
+		}
+	}
+	m.standing.WithLabelValues("customer", "").Set(float64(c.Customers))
+	m.standing.WithLabelValues("leaf", "").Set(float64(c.Leaves))
+	m.standing.WithLabelValues("job", "dead").Set(float64(c.DeadJobs))
+	return nil
+}
