@@ -47,6 +47,7 @@ func applicationVars() []cel.EnvOption {
 		cel.Variable("absent", cel.ListType(cel.StringType)),
 		cel.Variable("event", cel.StringType),
 		cel.Variable("mode", cel.StringType),
+		cel.Variable("magic", cel.StringType), // sandbox only: the outcome that the applicant asked to see
 		cel.Variable("now", cel.TimestampType),
 	}
 }

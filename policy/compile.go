@@ -303,8 +303,8 @@ func (c *compiler) compile() {
 	if !packID.MatchString(d.ID) || d.Edition == "" || d.Title == "" {
 		c.fault("identity", "1:1: a pack has id ([a-z0-9-]), edition and title")
 	}
-	if d.Kind != "cip" && d.Kind != "register" {
-		c.fault("kind", "1:1: kind is cip or register")
+	if d.Kind != "cip" && d.Kind != "register" && d.Kind != KindSandbox {
+		c.fault("kind", "1:1: kind is cip, register or sandbox")
 	}
 	if len(d.Rules)+len(d.Opening) > maxRules || len(d.Fields) > maxMembers || len(d.Verify) > maxMembers ||
 		len(d.Counts) > maxMembers || len(d.Methods) > maxMembers || len(d.Obligations) > maxMembers {

@@ -15,7 +15,7 @@ type Document struct {
 	Format         int           `yaml:"format"`          // of packs; pins the CEL extension set
 	ID             string        `yaml:"id"`              // the regime, stable over editions: [a-z0-9-]
 	Edition        string        `yaml:"edition"`         // of this text
-	Kind           string        `yaml:"kind"`            // cip | register; what check demands
+	Kind           string        `yaml:"kind"`            // cip | register | sandbox; what check demands
 	Title          string        `yaml:"title"`           //
 	Authority      string        `yaml:"authority"`       // who asks for it, in words
 	AppliesWhen    Expr          `yaml:"applies_when"`    // scope application
@@ -44,6 +44,10 @@ type Document struct {
 	Programme      []Section     `yaml:"programme"`       // text of the written programme
 	Examples       []Example     `yaml:"examples"`        // run by Check
 }
+
+// KindSandbox is the kind of pack that alone decides, in a sandbox, for an
+// applicant who asked to see an outcome.
+const KindSandbox = "sandbox"
 
 // Source is a text that is cited, with its legal status.
 type Source struct {

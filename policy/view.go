@@ -259,6 +259,8 @@ func (r *run) ResolveName(name string) (any, bool) {
 		return r.box(f.Event), true
 	case "mode":
 		return r.box(f.Mode), true
+	case "magic":
+		return r.box(f.Magic), true
 	case "now":
 		return types.Timestamp{Time: f.At}, true
 	}
