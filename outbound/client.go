@@ -196,10 +196,6 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	if res.ContentLength > c.max {
-		res.Body.Close()
-		return nil, ErrTooLarge
-	}
 	res.Body = &bounded{body: res.Body, left: c.max}
 	return res, nil
 }

@@ -245,8 +245,6 @@ func reason(err error) string {
 		return "url"
 	case errors.Is(err, outbound.ErrRedirect):
 		return "redirect"
-	case errors.Is(err, outbound.ErrTooLarge):
-		return "answer_too_large"
 	case errors.As(err, &cert), errors.As(err, &record), errors.As(err, &alert):
 		return "tls"
 	case errors.As(err, &dns):

@@ -28,8 +28,8 @@ type GatewayConfig struct {
 //	 "data": {"method": "contact.phone", "to": "+2348012345678", "code": "123456",
 //	          "text": "123456 is your code ...", "locale": "en-NG", "reference": "chl_..."}}
 //
-// webhook-id is the reference, the same when a message is sent again: the
-// gateway sends once for each.
+// webhook-id is another for each try, for the code is another one too: of two
+// messages with one reference the later is good.
 type Gateway struct{ c GatewayConfig }
 
 // NewGateway makes a sender. It makes no connection.
@@ -83,7 +83,7 @@ func (g *Gateway) Send(ctx context.Context, m Message) error {
 		return muster.Errorf(muster.CodeInternal, "the gateway's URL cannot be called")
 	}
 	req.Header.Set("Content-Type", "application/json")
-	outbound.Sign(req.Header, g.c.Secrets, m.Reference, now, body)
+	outbound.Sign(req.Header, g.c.Secrets, muster.NewID(muster.PrefixMessage, now), now, body)
 	res, err := g.c.Client.Do(req)
 	if err != nil {
 		reason := "connection"

@@ -19,7 +19,7 @@ type Message struct {
 	To        string // deliverable address, or telephone number as E.164
 	Code      string
 	Locale    string // BCP 47, "" for English
-	Reference string // challenge id: the same when it is sent again
+	Reference string // challenge id: the same when a code is sent again
 }
 
 // Format prints a message without address and code, under every verb.

@@ -210,11 +210,14 @@ func TestMailArrivesEncryptedAndWhole(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"From": `"Example Cloud" <codes@cloud.example>`, "To": "<ada@example.org>", "Subject": "Your code for Example Cloud",
-		"Auto-Submitted": "auto-generated", "Message-Id": "<chl_01@cloud.example>", "Date": "Sun, 01 Mar 2026 12:00:00 +0000",
+		"Auto-Submitted": "auto-generated", "Date": "Sun, 01 Mar 2026 12:00:00 +0000",
 	} {
 		if got := m.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
+	}
+	if id := m.Header.Get("Message-Id"); !strings.HasPrefix(id, "<msg_") || !strings.HasSuffix(id, "@cloud.example>") {
+		t.Errorf("Message-ID %q", id)
 	}
 	body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
 	if err != nil {
@@ -288,9 +291,9 @@ func TestNothingIsInjected(t *testing.T) {
 		}
 	}
 	m := toAda
-	m.Reference = "chl\r\nX-Evil: 1"
+	m.Code = "1\r\n.\r\nQUIT"
 	if err := s.Send(t.Context(), m); err == nil {
-		t.Error("a reference with a line break was sent")
+		t.Error("a code with a line break was sent")
 	}
 	if len(r.got) != 0 {
 		t.Error("the relay was called")
@@ -450,8 +453,9 @@ func TestGatewayGetsASignedMessageOnce(t *testing.T) {
 	got := <-calls
 	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret.Text(), "whsec_"))
 	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s.%d.%s", "chl_02", sentAt.Unix(), got.body)
-	if want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)); got.header.Get("webhook-signature") != want || got.header.Get("webhook-id") != "chl_02" {
+	id := got.header.Get("webhook-id")
+	fmt.Fprintf(mac, "%s.%d.%s", id, sentAt.Unix(), got.body)
+	if want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)); got.header.Get("webhook-signature") != want || !strings.HasPrefix(id, "msg_") {
 		t.Errorf("headers %v", got.header)
 	}
 	var body struct {
@@ -499,7 +503,7 @@ func TestCodesInAFileAreForSandboxes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const line = `{"method":"contact.email","to":"ada@example.org","code":"031415"}` + "\n"
+	const line = `{"method":"contact.email","to":"ada@example.org","code":"031415","reference":"chl_01"}` + "\n"
 	if string(b) != line+line {
 		t.Errorf("%s", b)
 	}

@@ -147,8 +147,8 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 	if err != nil {
 		return muster.Errorf(muster.CodeInvalid, "the address cannot take mail")
 	}
-	if !plain(m.Reference) || !plain(m.Code) {
-		return muster.Errorf(muster.CodeInternal, "a message has a reference or code with characters that neither has")
+	if !plain(m.Code) {
+		return muster.Errorf(muster.CodeInternal, "a message has a code with characters that none has")
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	defer cancel()
@@ -183,7 +183,7 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 
 func plain(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
+		return r < '0' || r > '9'
 	})
 }
 
@@ -275,8 +275,9 @@ func (s *SMTP) compose(to address, m Message) []byte {
 	header("From", (&mail.Address{Name: s.c.Words.provider, Address: s.c.From}).String())
 	header("To", "<"+to.String()+">")
 	header("Subject", mime.QEncoding.Encode("utf-8", subject))
-	// The same over tries, so that a mailbox that got it twice shows it once.
-	header("Message-ID", "<"+m.Reference+"@"+s.fromDomain+">")
+	// Another for each try: the code is another one too, and a mailbox that keeps
+	// only the first of two would keep the one that is void.
+	header("Message-ID", "<"+muster.NewID(muster.PrefixMessage, s.c.Clock())+"@"+s.fromDomain+">")
 	header("Auto-Submitted", "auto-generated") // RFC 3834: no holiday answers
 	header("MIME-Version", "1.0")
 	header("Content-Type", "text/plain; charset=utf-8")
