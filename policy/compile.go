@@ -24,14 +24,14 @@ import (
 // Bounds of a pack's text.
 const (
 	PackFormat   = 1         // the format that Compile reads
-	MaxPackBytes = 256 << 10 //
+	MaxPackBytes = 128 << 10 //
 	maxLine      = 2 << 10   // bytes
-	maxLines     = 6_000     // the lexer is not linear in them
+	maxLines     = 4_000     // the lexer is not linear in them
 	maxIndent    = 40        // columns
 	maxFlow      = 16        // open brackets
 	maxDashes    = 8         // sequences begun on one line
-	maxTokens    = 30_000
-	maxFaults    = 20 // reported; the work stops there
+	maxTokens    = 20_000
+	maxFaults    = 10 // reported; the work stops there
 	maxRules     = 400
 	maxMembers   = 200 // fields, requirements, counts, methods, each
 )
