@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# Vets, lints and runs every test, once with the race detector.
+#
+#   ./test.sh          everything, at most 20 minutes on two cores with a warm build cache
+#   ./test.sh --soak   the long versions of the tests that have one
+#
+# What is missing is installed where this is Debian (or made of it) and apt-get may be
+# used; elsewhere it is named. With CI set a missing component fails the run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+timeout=18m
+case "${1:-}" in
+'') ;;
+--soak)
+	export MUSTER_SOAK=1
+	timeout=4h
+	;;
+*)
+	echo "usage: ./test.sh [--soak]" >&2
+	exit 2
+	;;
+esac
+if [ $# -gt 1 ]; then
+	echo "usage: ./test.sh [--soak]" >&2
+	exit 2
+fi
+
+began=$SECONDS
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
+
+# step NAME COMMAND... runs a command and says how long it took; a failure ends the run.
+step() {
+	local name=$1 from=$SECONDS code=0
+	shift
+	printf '\n== %s\n' "$name"
+	"$@" || code=$?
+	if [ "$code" -ne 0 ]; then
+		printf '== %s: failed with %d after %d s\n' "$name" "$code" $((SECONDS - from)) >&2
+		exit 1
+	fi
+	printf '== %s: %d s\n' "$name" $((SECONDS - from))
+}
+
+postgres() {
+	command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null
+}
+
+compiler() {
+	command -v gcc >/dev/null && printf '#include <stdlib.h>\nint main(void){return 0;}\n' | gcc -x c -o /dev/null - 2>/dev/null
+}
+
+# as_root COMMAND... runs as root, or fails where that would need a password.
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	else
+		sudo -n "$@"
+	fi
+}
+
+apt() {
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o=Dpkg::Use-Pty=0 "$@" >/dev/null
+}
+
+install_packages() {
+	apt update && case " $* " in
+	*' postgresql '*)
+		# The tests start servers of their own: no cluster is made or run.
+		apt install -y --no-install-recommends postgresql-common &&
+			as_root sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+		;;
+	esac && apt install -y --no-install-recommends "$@"
+}
+
+missing() {
+	missing=()
+	if ! command -v git >/dev/null; then missing+=(git); fi
+	if ! command -v strace >/dev/null; then missing+=(strace); fi
+	if ! compiler; then missing+=(gcc libc6-dev); fi
+	if ! postgres; then missing+=(postgresql); fi
+}
+
+components() {
+	if ! command -v go >/dev/null; then
+		echo "Go is missing: install $(sed -n 's/^go /go /p' go.mod) or newer from https://go.dev/dl/" >&2
+		return 1
+	fi
+	missing
+	if [ ${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null; then
+		echo "installing: ${missing[*]}"
+		install_packages "${missing[@]}" || echo "apt-get did not install them" >&2
+		missing
+	fi
+	go version
+	if [ ${#missing[@]} -eq 0 ]; then
+		return 0
+	fi
+	echo "missing (names of Debian's packages): ${missing[*]}" >&2
+	if [ -n "${CI:-}" ]; then
+		return 1
+	fi
+	echo "the tests that need them are skipped, and listed at the end" >&2
+}
+
+build_tools() {
+	(cd tools && go build -o "$tools/" honnef.co/go/tools/cmd/staticcheck mvdan.cc/gofumpt ./testlog)
+}
+
+static_build() {
+	CGO_ENABLED=0 go build -trimpath -o "$tools/muster" ./cmd/muster && "$tools/muster" version
+}
+
+format() {
+	local files
+	files=$("$tools/gofumpt" -l .) || return
+	if [ -n "$files" ]; then
+		printf 'not formatted (gofumpt -w does it):\n%s\n' "$files" >&2
+		return 1
+	fi
+}
+
+vet() {
+	go vet ./... && (cd tools && go vet ./...)
+}
+
+run_tests() {
+	local race=()
+	if compiler; then
+		race=(-race)
+		export CGO_ENABLED=1
+	else
+		echo "without the race detector: it needs a C compiler" >&2
+	fi
+	go test -json -vet=off -timeout "$timeout" "${race[@]}" ./... | "$tools/testlog"
+}
+
+step 'components' components
+step 'tools' build_tools
+step 'static build' static_build
+step 'format' format
+step 'vet' vet
+step 'staticcheck' "$tools/staticcheck" ./...
+step 'tests' run_tests
+printf '\nall passed in %d s\n' $((SECONDS - began))
