@@ -93,7 +93,8 @@ func (a *API) routes() []*route {
 		{post, "/v1/webhooks", muster.ScopeWebhooks, "addWebhook", made, once, "Add an endpoint; its secret is shown this once", op(a.addWebhook)},
 		{patch, "/v1/webhooks/{webhook}", muster.ScopeWebhooks, "changeWebhook", ok, match, "Change an endpoint", op(a.changeWebhook)},
 		{del, "/v1/webhooks/{webhook}", muster.ScopeWebhooks, "removeWebhook", none, match, "Remove an endpoint", op(a.removeWebhook)},
-		{get, "/v1/webhooks/{webhook}/deliveries", muster.ScopeRead, "listDeliveries", ok, 0, "Attempts to deliver, newest last", op(a.listDeliveries)},
+		{post, "/v1/webhooks/{webhook}/secret", muster.ScopeWebhooks, "rotateSecret", ok, match, "Make an endpoint a new secret, shown this once; the one before signs too until the next", op(a.rotateSecret)},
+		{get, "/v1/webhooks/{webhook}/deliveries", muster.ScopeRead, "listDeliveries", ok, 0, "Attempts to deliver, newest message first", op(a.listDeliveries)},
 		{post, "/v1/webhooks/{webhook}/replays", muster.ScopeWebhooks, "replayDelivery", later, once, "Deliver a message again, under its id", op(a.replayDelivery)},
 		{post, "/v1/webhooks/{webhook}/tests", muster.ScopeWebhooks, "testWebhook", later, once, "Send an endpoint a test event", op(a.testWebhook)},
 

@@ -159,6 +159,9 @@ func (h *house) ChangeWebhook(_ context.Context, _ string, w muster.WebhookRecor
 	return &w, h.did(w)
 }
 func (h *house) RemoveWebhook(_ context.Context, _, id string, v int64) error { return h.did(id, v) }
+func (h *house) RotateSecret(_ context.Context, _, id string, v int64) (*muster.WebhookRecord, string, error) {
+	return &muster.WebhookRecord{ID: id, Version: v + 1}, "whsec_shownonce", h.did(id, v)
+}
 func (h *house) ListWebhooks(_ context.Context, p muster.Page) ([]*muster.WebhookRecord, error) {
 	return []*muster.WebhookRecord{{ID: "whk_1", Secret: []byte("sealed")}}, h.did(p)
 }

@@ -8,13 +8,15 @@ import (
 	"github.com/muster-cip/muster"
 )
 
-// Webhooks keeps the endpoints that events go to. by is an operator id.
+// Webhooks keeps the endpoints that events go to (package watch). by is an operator id.
 type Webhooks interface {
 	// AddWebhook keeps URL, Events and Enabled of w, and returns the secret, which nobody sees again.
 	AddWebhook(ctx context.Context, by string, w muster.WebhookRecord) (r *muster.WebhookRecord, secret string, err error)
 	// ChangeWebhook replaces URL, Events and Enabled of the webhook w.ID of version w.Version.
 	ChangeWebhook(ctx context.Context, by string, w muster.WebhookRecord) (*muster.WebhookRecord, error)
 	RemoveWebhook(ctx context.Context, by, id string, version int64) error
+	// RotateSecret makes a new secret; the one before signs too until the next rotation.
+	RotateSecret(ctx context.Context, by, id string, version int64) (r *muster.WebhookRecord, secret string, err error)
 }
 
 // WebhookList reads them (store.DB). Secrets may be left out.
@@ -23,10 +25,10 @@ type WebhookList interface {
 	Webhook(ctx context.Context, id string) (*muster.WebhookRecord, error)
 }
 
-// Deliveries is what became of events.
+// Deliveries is what became of events (package watch).
 type Deliveries interface {
-	// ListDeliveries are a webhook's attempts, in the order of message and attempt,
-	// after the one that page.After names ("<message>.<attempt>").
+	// ListDeliveries are a webhook's attempts, newest message first and each message's
+	// in order, after the one that page.After names ("<message>.<attempt>").
 	ListDeliveries(ctx context.Context, webhook string, page muster.Page) ([]*muster.DeliveryRecord, error)
 	// Replay delivers a message again under its id.
 	Replay(ctx context.Context, by, webhook, message string) error
@@ -129,17 +131,31 @@ func (a *API) changeWebhook(ctx context.Context, in *changeWebhookInput) (*webho
 	return &webhookOutput{etag(r.Version), webhookOf(r)}, nil
 }
 
-type removeWebhookInput struct {
+type webhookEditInput struct {
 	WebhookPath
 	Match
 }
 
-func (a *API) removeWebhook(ctx context.Context, in *removeWebhookInput) (*struct{}, error) {
+func (a *API) removeWebhook(ctx context.Context, in *webhookEditInput) (*struct{}, error) {
 	v, err := in.version()
 	if err != nil {
 		return nil, err
 	}
 	return nil, a.Webhooks.RemoveWebhook(ctx, callOf(ctx).by.Operator, in.Webhook, v)
+}
+
+func (a *API) rotateSecret(ctx context.Context, in *webhookEditInput) (*webhookOutput, error) {
+	v, err := in.version()
+	if err != nil {
+		return nil, err
+	}
+	r, secret, err := a.Webhooks.RotateSecret(ctx, callOf(ctx).by.Operator, in.Webhook, v)
+	if err != nil {
+		return nil, err
+	}
+	out := &webhookOutput{etag(r.Version), webhookOf(r)}
+	out.Body.Secret = secret
+	return out, nil
 }
 
 // Delivery is one attempt to deliver.
