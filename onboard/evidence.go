@@ -136,11 +136,11 @@ func (s *Service) target(ctx context.Context, tx Tx, f *file, subject *muster.Su
 	return address, locale, nil
 }
 
-// Deliverable draws the code of a challenge and opens its address, for the sender.
+// ToSend draws the code of a challenge and opens its address, for the sender.
 // A challenge that ended gives CodeGone: nothing is to be sent. Sent again after
 // a failure, it carries a new code: the one before is void.
-func (s *Service) Deliverable(ctx context.Context, challenge string) (contact.Message, error) {
-	var out contact.Message
+func (s *Service) ToSend(ctx context.Context, challenge string) (*contact.Message, error) {
+	var out *contact.Message
 	err := s.DB.InTx(ctx, func(tx Tx) error {
 		c, err := tx.Challenge(ctx, challenge)
 		if err != nil {
@@ -166,7 +166,7 @@ func (s *Service) Deliverable(ctx context.Context, challenge string) (contact.Me
 		if err := tx.SetCode(ctx, c.ID, s.Vault.CodeMAC(c.ID, code)); err != nil {
 			return err
 		}
-		out = contact.Message{Method: c.Method, To: address, Code: code, Locale: locale, Reference: c.ID}
+		out = &contact.Message{Method: c.Method, To: address, Code: code, Locale: locale, Reference: c.ID}
 		return nil
 	})
 	return out, err

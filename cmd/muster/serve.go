@@ -78,8 +78,9 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	if err != nil {
 		return err
 	}
-	box := &watch.Outbox{DB: store.As[watch.Tx](h.db), Secrets: h.vault, Client: client, Clock: h.clock}
-	handler, err := h.api(registry, tracer, box)
+	db := store.As[watch.Tx](h.db)
+	box := &watch.Outbox{DB: db, Secrets: h.vault, Client: client, Clock: h.clock}
+	handler, err := h.api(registry, tracer, &watch.Endpoints{DB: db, Secrets: h.vault, Client: client, Entries: h.journal})
 	if err != nil {
 		return err
 	}
@@ -146,14 +147,14 @@ func (h *house) tracer(ctx context.Context) (*sdktrace.TracerProvider, func(), e
 }
 
 // api wires the handler of every route.
-func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvider, box *watch.Outbox) (*api.API, error) {
+func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvider, hooks *watch.Endpoints) (*api.API, error) {
 	r := &reads{h.db}
 	c := api.Config{
 		Deployment: api.Deployment{Mode: h.meta.Mode, Version: version(), Origin: h.meta.Origin},
 		Clock:      h.clock, Log: h.log, Metrics: registry,
 		Tokens: h.staff, Applications: h.onboard, Verification: h.onboard, Reveals: h.onboard, Moves: h.onboard,
-		Decisions: decisions{r, h}, Files: r, Reviews: h.review, ReviewList: r, Programme: h.activate, Packs: r,
-		Staff: h.staff, StaffList: r, Webhooks: box, WebhookList: r, Deliveries: box, TheLog: h.book,
+		Decisions: decisions{r, h}, DecisionList: r, Files: r, Reviews: h.review, ReviewList: r, Programme: h.activate, Packs: r,
+		Staff: h.staff, StaffList: r, Webhooks: hooks, WebhookList: r, Deliveries: hooks, TheLog: h.book,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: true,
 		Checks: []api.Check{
 			{Name: "store", Run: func(ctx context.Context) error {
@@ -195,8 +196,8 @@ func (d decisions) Explain(ctx context.Context, id string) (*muster.Decision, er
 	return d.h.onboard.Explain(ctx, id)
 }
 
-func (d decisions) Bundle(ctx context.Context, by muster.Principal, id, audience string) ([]byte, error) {
-	return d.h.onboard.Bundle(ctx, by, id, audience)
+func (d decisions) Bundle(ctx context.Context, by muster.Principal, id, audience string, sizes ...int64) ([]byte, error) {
+	return d.h.onboard.Bundle(ctx, by, id, audience, sizes...)
 }
 
 // seals seals stored answers for their place.
