@@ -38,28 +38,7 @@ func Decide(packs []*Pack, f *muster.Facts) muster.Decision {
 	for _, r := range runs {
 		b.finish(r)
 	}
-	d := b.decision()
-	if f.Mode == muster.ModeSandbox && f.Magic != "" {
-		magic(&d, muster.Outcome(f.Magic))
-	}
-	return d
-}
-
-// magic gives a sandbox the outcome that it asked for, and the reason says so.
-func magic(d *muster.Decision, o muster.Outcome) {
-	if o.Severity() < 0 {
-		return
-	}
-	const words = "This is a sandbox: the e-mail address chose the outcome."
-	d.Outcome = o
-	d.Interim = d.Interim && o == muster.OutcomeVerify
-	if o.Severity() < muster.OutcomeCollect.Severity() {
-		// What the packs found is kept as observed: it changed nothing.
-		d.Needs, d.Limits = nil, muster.Limits{}
-		d.Reasons, d.Observed = nil, append(d.Observed, d.Reasons...)
-	}
-	d.Reasons = append([]muster.Reason{{Pack: "sandbox", Rule: "magic", Outcome: o, Code: "sandbox", Citation: "sandbox",
-		Status: ProvidersOwn, Customer: words, Operator: words}}, d.Reasons...)
+	return b.decision()
 }
 
 // builder gathers what held.
@@ -299,7 +278,7 @@ func (b *builder) need(n muster.Need) {
 
 // finish adds what rests on the outcome so far: the reason for opening, duties, status.
 func (b *builder) finish(r *run) {
-	if b.d.Outcome.Severity() < muster.OutcomeCollect.Severity() {
+	if b.d.Outcome == muster.OutcomeOpen {
 		for i := range r.p.opening {
 			if x := &r.p.opening[i]; r.holds(x.cond) {
 				b.apply(r, x, -1)
