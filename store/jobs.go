@@ -47,7 +47,7 @@ func (tx *Tx) Claim(ctx context.Context, kinds []string, holder string, n int, l
 			err := r.scan(&id)
 			ids = append(ids, id)
 			return err
-		}, claimable, kind, tx.now, n-len(taken)); err != nil {
+		}, `SELECT id FROM jobs WHERE dead = 0 AND kind = ? AND run_at <= ? ORDER BY run_at LIMIT ?`+skipLocked, kind, tx.now, n-len(taken)); err != nil {
 			return nil, err
 		}
 		for _, id := range ids {
@@ -63,12 +63,6 @@ func (tx *Tx) Claim(ctx context.Context, kinds []string, holder string, n int, l
 	}
 	return taken, nil
 }
-
-// claimable ends in a clause that SQLite does not have, and does not need: it has
-// one writer.
-const claimable = `SELECT id FROM jobs WHERE dead = 0 AND kind = ? AND run_at <= ? ORDER BY run_at LIMIT ?` + skipLocked
-
-const skipLocked = ` /* FOR UPDATE SKIP LOCKED */`
 
 var errFence = muster.Errorf(muster.CodeStale, "another holder has this by now")
 

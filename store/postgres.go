@@ -114,6 +114,9 @@ func (p *postgres) acquire(ctx context.Context, pool *pgxpool.Pool) (conn, func(
 	return &postgresConn{c: c.Conn(), texts: &p.texts}, c.Release, nil
 }
 
+// scrub leaves it to vacuum: see Keys.
+func (p *postgres) scrub(context.Context) error { return nil }
+
 func (p *postgres) close() error {
 	for _, pool := range []*pgxpool.Pool{p.write, p.read} {
 		if pool != nil {
@@ -171,6 +174,10 @@ func (c *postgresConn) queue(none error, q string, args ...any) {
 	c.waiting = append(c.waiting, none)
 }
 
+// locks are the clauses that SQLite does not have, and with one writer does not need.
+// They stand in statements as comments.
+var locks = strings.NewReplacer("/* ", "", " */", "")
+
 // text puts a statement in PostgreSQL's words.
 func (c *postgresConn) text(q string) string {
 	if t, ok := c.texts.Load(q); ok {
@@ -178,7 +185,7 @@ func (c *postgresConn) text(q string) string {
 	}
 	var b strings.Builder
 	n := 0
-	for _, part := range strings.SplitAfter(strings.Replace(q, skipLocked, " FOR UPDATE SKIP LOCKED", 1), "?") {
+	for _, part := range strings.SplitAfter(locks.Replace(q), "?") {
 		if rest, ok := strings.CutSuffix(part, "?"); ok {
 			n++
 			part = rest + "$" + strconv.Itoa(n)

@@ -30,6 +30,7 @@ const (
 )
 
 type sqliteDriver struct {
+	path  string
 	lock  *lockFile
 	write *sqliteConn
 	read  chan *sqliteConn
@@ -41,7 +42,7 @@ func openSQLite(ctx context.Context, c Config, m migrations) (_ *sqliteDriver, e
 	if err != nil {
 		return nil, err
 	}
-	d := &sqliteDriver{lock: lock, read: make(chan *sqliteConn, c.Readers)}
+	d := &sqliteDriver{path: c.Path, lock: lock, read: make(chan *sqliteConn, c.Readers)}
 	defer func() {
 		if err != nil {
 			d.close()
@@ -92,6 +93,29 @@ func (d *sqliteDriver) reader(ctx context.Context) (conn, func(), error) {
 		return c, func() { d.read <- c }, nil
 	case <-ctx.Done():
 		return nil, nil, contextError(ctx)
+	}
+}
+
+// scrub moves the write-ahead log into the file and truncates it: a page as it was
+// before stays in neither. The file itself is overwritten (secure_delete).
+func (d *sqliteDriver) scrub(ctx context.Context) error {
+	// A connection of its own: it waits for the writer, not for the writer's queue.
+	c, err := newSQLiteConn(d.path, false)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	for {
+		var busy, pages, moved int64
+		if err := c.query(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`, nil, func(r row) error { return r.scan(&busy, &pages, &moved) }); err != nil {
+			return err
+		}
+		if busy == 0 {
+			return nil
+		}
+		if err := contextError(ctx); err != nil { // a reader holds an old page: once it is done, again
+			return err
+		}
 	}
 }
 

@@ -84,13 +84,15 @@ type backend interface {
 	reader(ctx context.Context) (c conn, done func(), err error)
 	lanes() int
 	sizes(ctx context.Context) (map[string]int64, error)
+	// scrub takes from the files what was deleted, as far as the database can.
+	scrub(ctx context.Context) error
 	close() error
 }
 
 // Open opens a store and brings its schema up to the program's. It refuses a
 // database newer than the program, and on SQLite one that another process holds.
 func Open(ctx context.Context, c Config) (*DB, error) {
-	return open(ctx, c, migrations{folder: "migrations", table: "schema_version"})
+	return open(ctx, c, migrations{folder: "migrations/data", table: "schema_version"})
 }
 
 func open(ctx context.Context, c Config, m migrations) (*DB, error) {

@@ -59,6 +59,13 @@ type conn interface {
 	broken() bool
 }
 
+// Clauses that PostgreSQL reads and SQLite, which has one writer, does not need: a
+// comment to one, a lock to the other.
+const (
+	skipLocked = ` /* FOR UPDATE SKIP LOCKED */`
+	forShare   = ` /* FOR SHARE */`
+)
+
 // mark is a point in a connection's writes.
 type mark struct{ sent, waiting int }
 

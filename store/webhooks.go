@@ -43,6 +43,8 @@ func (tx *Tx) DeleteWebhook(ctx context.Context, id string, version int64) error
 	return tx.exec(ctx, errStale, `DELETE FROM webhooks WHERE id = ? AND version = ?`, id, version)
 }
 
+const deliveryColumns = `message, webhook, event, ref, at, attempt, status, error, took, payload`
+
 func scanDelivery(r row) (*muster.DeliveryRecord, error) {
 	x := &muster.DeliveryRecord{}
 	return x, r.scan(&x.Message, &x.Webhook, &x.Event, &x.Ref, &x.At, &x.Attempt, &x.Status, &x.Error, &x.Took, &x.Payload)
@@ -50,7 +52,7 @@ func scanDelivery(r row) (*muster.DeliveryRecord, error) {
 
 // AddDelivery inserts one attempt; the same attempt again is left as it was.
 func (tx *Tx) AddDelivery(ctx context.Context, r *muster.DeliveryRecord) error {
-	return tx.exec(ctx, nil, `INSERT INTO deliveries (message, webhook, event, ref, at, attempt, status, error, took, payload)
+	return tx.exec(ctx, nil, `INSERT INTO deliveries (`+deliveryColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		r.Message, r.Webhook, r.Event, r.Ref, r.At, r.Attempt, r.Status, r.Error, r.Took.Microseconds(), r.Payload)
 }
@@ -58,7 +60,7 @@ func (tx *Tx) AddDelivery(ctx context.Context, r *muster.DeliveryRecord) error {
 // Deliveries lists a webhook's attempts by message, newest message first, each with
 // all its attempts in order. Page.After is a message; Page.Limit counts messages.
 func (tx *Tx) Deliveries(ctx context.Context, webhook string, p muster.Page) ([]*muster.DeliveryRecord, error) {
-	return all(ctx, tx, scanDelivery, `SELECT message, webhook, event, ref, at, attempt, status, error, took, payload FROM deliveries
+	return all(ctx, tx, scanDelivery, `SELECT `+deliveryColumns+` FROM deliveries
 		WHERE webhook = ? AND message IN (SELECT DISTINCT message FROM deliveries
 			WHERE webhook = ? AND (? = '' OR message < ?) ORDER BY message DESC LIMIT ?)
 		ORDER BY message DESC, attempt`, webhook, webhook, p.After, p.After, p.Limit)
@@ -66,6 +68,6 @@ func (tx *Tx) Deliveries(ctx context.Context, webhook string, p muster.Page) ([]
 
 // Delivered lists the attempts to deliver one message to a webhook, in order.
 func (tx *Tx) Delivered(ctx context.Context, webhook, message string) ([]*muster.DeliveryRecord, error) {
-	return all(ctx, tx, scanDelivery, `SELECT message, webhook, event, ref, at, attempt, status, error, took, payload FROM deliveries
+	return all(ctx, tx, scanDelivery, `SELECT `+deliveryColumns+` FROM deliveries
 		WHERE webhook = ? AND message = ? ORDER BY attempt`, webhook, message)
 }

@@ -269,7 +269,7 @@ CREATE TABLE deliveries (
 	took    INTEGER NOT NULL,
 	payload BLOB, -- the event as it was sent: ids and outcomes
 	PRIMARY KEY (webhook, message, attempt)
-) WITHOUT ROWID;
+);
 
 CREATE TABLE idempotency (
 	operator TEXT NOT NULL,

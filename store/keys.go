@@ -1,0 +1,211 @@
+package store
+
+import (
+	"context"
+	"strings"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/vault"
+)
+
+// Keys is the key store (vault.KeyStore), apart from everything else: backup never
+// writes both to one target. Each call is a transaction, synced when it returns.
+//
+// On SQLite a key that was deleted is overwritten in the file, and the write-ahead log
+// that held it is truncated, before Delete returns. On PostgreSQL its bytes stay in
+// dead rows until vacuum, and in the server's own log, wrapped under an epoch key:
+// the end of the epoch destroys that.
+type Keys struct{ db *DB }
+
+var _ vault.KeyStore = (*Keys)(nil)
+
+// OpenKeys opens the key store. Config is as for Open, with another Path, or another
+// database or Schema.
+func OpenKeys(ctx context.Context, c Config) (*Keys, error) {
+	db, err := open(ctx, c, migrations{folder: "migrations/keys", table: "key_schema_version"})
+	if err != nil {
+		return nil, err
+	}
+	return &Keys{db}, nil
+}
+
+// Close closes the key store.
+func (k *Keys) Close() error { return k.db.Close() }
+
+const readSet = `SELECT version, epoch, root, proof FROM key_set WHERE one = 1`
+
+func scanSet(r row) (s vault.Set, err error) {
+	return s, r.scan(&s.Version, &s.Epoch, &s.Root, &s.Check)
+}
+
+// LoadSet returns the set; the zero Set where there is none yet.
+func (k *Keys) LoadSet(ctx context.Context) (s vault.Set, err error) {
+	err = k.db.View(ctx, func(tx *Tx) error {
+		s, err = one(ctx, tx, "key set", scanSet, readSet)
+		if muster.ErrorCode(err) == muster.CodeNotFound {
+			s = vault.Set{}
+			return nil
+		}
+		if err == nil {
+			s.Rows, err = all(ctx, tx, func(r row) (n vault.NamedRow, err error) { return n, r.scan(&n.Name, &n.Version, &n.Wrapped) },
+				`SELECT name, version, wrapped FROM named_keys ORDER BY name, version`)
+		}
+		return err
+	})
+	return s, err
+}
+
+// SwapSet replaces the whole set. See vault.SetStore.
+func (k *Keys) SwapSet(ctx context.Context, was int, next vault.Set) error {
+	err := k.db.InTx(ctx, func(tx *Tx) error {
+		var err error
+		if was == 0 {
+			err = tx.exec(ctx, errStale, `INSERT INTO key_set (one, version, epoch, root, proof) VALUES (1, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+				next.Version, next.Epoch, next.Root, next.Check)
+		} else {
+			err = tx.exec(ctx, errStale, `UPDATE key_set SET version = ?, epoch = ?, root = ?, proof = ? WHERE one = 1 AND version = ?`,
+				next.Version, next.Epoch, next.Root, next.Check, was)
+		}
+		if err != nil {
+			return err
+		}
+		// AddKeys holds the row of key_set to its end: none can add under an old epoch now.
+		q, args := `SELECT count(*) FROM subject_keys WHERE 1 = 1`, []any{}
+		for _, r := range next.Rows {
+			if r.Name == "epoch" {
+				q, args = q+` AND epoch <> ?`, append(args, r.Version)
+			}
+		}
+		if n, err := one(ctx, tx, "count", scanInt, q, args...); err != nil {
+			return err
+		} else if n > 0 {
+			return muster.Errorf(muster.CodeConflict, "keys are wrapped under an epoch that would be destroyed")
+		}
+		if err := tx.exec(ctx, nil, `DELETE FROM named_keys`); err != nil {
+			return err
+		}
+		for _, r := range next.Rows {
+			if err := tx.exec(ctx, nil, `INSERT INTO named_keys (name, version, wrapped) VALUES (?, ?, ?)`, r.Name, r.Version, r.Wrapped); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return k.db.driver.scrub(ctx)
+}
+
+// AddKeys inserts rows, all or none. CodeStale unless their epoch is the set's.
+func (k *Keys) AddKeys(ctx context.Context, rows []vault.KeyRow) error {
+	return k.db.InTx(ctx, func(tx *Tx) error {
+		s, err := one(ctx, tx, "key set", scanSet, readSet+forShare)
+		if err != nil && muster.ErrorCode(err) != muster.CodeNotFound {
+			return err
+		}
+		for i := range rows {
+			if err != nil || rows[i].Epoch != s.Epoch {
+				return muster.Errorf(muster.CodeStale, "the epoch has turned")
+			}
+		}
+		for i := range rows {
+			if err := tx.exec(ctx, nil, `INSERT INTO subject_keys (id, handle, epoch, wrapped) VALUES (?, ?, ?, ?)`,
+				rows[i].ID, rows[i].Handle[:], rows[i].Epoch, rows[i].Wrapped); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func scanKey(r row) (k vault.KeyRow, err error) {
+	var handle []byte
+	if err := r.scan(&k.ID, &handle, &k.Epoch, &k.Wrapped); err != nil {
+		return k, err
+	}
+	if copy(k.Handle[:], handle) != len(k.Handle) {
+		return k, muster.Errorf(muster.CodeInternal, "a handle in the key store is too short")
+	}
+	return k, nil
+}
+
+// Keys returns the rows of those ids that exist.
+func (k *Keys) Keys(ctx context.Context, ids []string) ([]vault.KeyRow, error) {
+	return k.in(ctx, "id", len(ids), func(i int) any { return ids[i] })
+}
+
+// ByHandle returns the rows of those handles that exist.
+func (k *Keys) ByHandle(ctx context.Context, handles [][16]byte) ([]vault.KeyRow, error) {
+	return k.in(ctx, "handle", len(handles), func(i int) any { return handles[i][:] })
+}
+
+// in reads the rows whose column is one of n values. Lists are padded to one of few
+// lengths, so that few statements are prepared.
+func (k *Keys) in(ctx context.Context, column string, n int, value func(int) any) (found []vault.KeyRow, err error) {
+	if n == 0 {
+		return nil, nil
+	}
+	err = k.db.View(ctx, func(tx *Tx) error {
+		for from := 0; from < n; {
+			width := 1
+			if n-from > 1 {
+				width = 16
+			}
+			if n-from > 16 {
+				width = 256
+			}
+			args := make([]any, width)
+			for i := range args {
+				args[i] = value(min(from+i, n-1))
+			}
+			rows, err := all(ctx, tx, scanKey, `SELECT id, handle, epoch, wrapped FROM subject_keys WHERE `+column+
+				` IN (?`+strings.Repeat(", ?", width-1)+`)`, args...)
+			if err != nil {
+				return err
+			}
+			found = append(found, rows...)
+			from += width
+		}
+		return nil
+	})
+	return found, err
+}
+
+// Delete destroys rows.
+func (k *Keys) Delete(ctx context.Context, ids []string) error {
+	if err := k.db.InTx(ctx, func(tx *Tx) error {
+		for _, id := range ids {
+			if err := tx.exec(ctx, nil, `DELETE FROM subject_keys WHERE id = ?`, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	return k.db.driver.scrub(ctx)
+}
+
+// Scan returns rows with id > after in rising order, at most limit; of one epoch, or (0) of all.
+func (k *Keys) Scan(ctx context.Context, epoch int, after string, limit int) (rows []vault.KeyRow, err error) {
+	err = k.db.View(ctx, func(tx *Tx) error {
+		rows, err = all(ctx, tx, scanKey, `SELECT id, handle, epoch, wrapped FROM subject_keys
+			WHERE id > ? AND (? = 0 OR epoch = ?) ORDER BY id LIMIT ?`, after, epoch, epoch, limit)
+		return err
+	})
+	return rows, err
+}
+
+// Rewrap updates rows that exist with a lower epoch.
+func (k *Keys) Rewrap(ctx context.Context, rows []vault.KeyRow) error {
+	return k.db.InTx(ctx, func(tx *Tx) error {
+		for i := range rows {
+			if err := tx.exec(ctx, nil, `UPDATE subject_keys SET handle = ?, epoch = ?, wrapped = ? WHERE id = ? AND epoch < ?`,
+				rows[i].Handle[:], rows[i].Epoch, rows[i].Wrapped, rows[i].ID, rows[i].Epoch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
