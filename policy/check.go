@@ -229,6 +229,9 @@ func (c *checker) programme() {
 	if c.p.threshold < 0 {
 		c.find("ownership", "ownership", "has no threshold (REG-06)")
 	}
+	if d.Ownership.ControlRequired && !slices.ContainsFunc(d.Rules, func(r Rule) bool { return reads(r.When.Source, "owners.control") }) {
+		c.find("ownership", "ownership", "requires a person in control, and no rule reads owners.control (REG-06)")
+	}
 	if d.Status.US.Source == "" {
 		c.find("status", "status", "does not say who is shown to be a US person (REG-11)")
 	}

@@ -43,16 +43,14 @@ func TestCheckRefuses(t *testing.T) {
 		{"a boast", "claims", []string{"text: This programme was approved by the provider's management.", "text: This programme is compliant."}},
 		{"required by law of a proposal", "claims", []string{"why: To know who the account is for.", "why: This is required by law."}},
 		{"a missing situation", "situation", []string{"- id: never_in_person", "- id: sometimes_in_person"}},
-		{"no redress", "unverified", []string{"  redress: >-", "  after: 30 days\n  redress: \"\"\n  close2: >-", "  after: 30 days\n  answer:", "  answer:"}},
+		{"no redress", "unverified", []string{"  redress: >-\n    Every customer can ask for the finding to be looked at again, by a person who did not make it, can correct what was\n    stated, and can report that their information may be in somebody else's hands. The case gets an answer by a stated date.\n", ""}},
+		{"nobody asks for a person in control", "ownership", []string{"when: customer.kind == 'entity' && owners.control == 0", "when: customer.kind == 'entity' && owners.beneficial == 0"}},
 		{"no retention of identity", "retention", []string{"{class: identity,", "{class: identities,"}},
 		{"interim service without end", "interim", []string{"    days: 14\n", ""}},
 		{"an example that comes out otherwise", "example", []string{"when: counts.customers_per_card > 5", "when: counts.customers_per_card > 4"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if c.name == "no redress" {
-				c.pairs = []string{"  redress: >-\n    Every customer can ask for the finding to be looked at again, by a person who did not make it, can correct what was\n    stated, and can report that their information may be in somebody else's hands. The case gets an answer by a stated date.\n", ""}
-			}
 			r := Check(edit(t, c.pairs...))
 			var codes []string
 			for _, f := range r.Findings {
