@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// grow multiplies a SQLite deployment: every row of every table that grows with
+// customers is written again so many times, with other ids, digests and references
+// and the same bytes otherwise, until there are as many customers as asked for. Ids
+// rise with time as real ones do. It returns how many customers there are.
+//
+// What is sealed does not open in its new place; nothing that starts or answers a
+// read opens it.
+func grow(ctx context.Context, data, keys string, customers int) (int, error) {
+	total, err := growFile(ctx, data, customers, []string{"customers", "applications", "accounts", "subjects", "claims", "evidence", "decisions", "reviews", "blind", "jobs", "leaves"})
+	if err != nil {
+		return 0, err
+	}
+	_, err = growFile(ctx, keys, customers, []string{"subject_keys"})
+	return total, err
+}
+
+func growFile(ctx context.Context, path string, customers int, names []string) (int, error) {
+	// Not synced: nobody was told that these rows are there.
+	db, err := sql.Open("sqlite", sqliteDSN(path, "journal_mode(WAL)", "synchronous(OFF)", "cache_size(-262144)", "temp_store(MEMORY)", "wal_autocheckpoint(20000)"))
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	var have int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM "+names[0]).Scan(&have); err != nil {
+		return 0, err
+	}
+	if have == 0 {
+		return 0, fmt.Errorf("%s: there is nothing to multiply", path)
+	}
+	statements := make([]string, len(names))
+	for i, name := range names {
+		columns, err := columnsOf(ctx, db, name)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := db.ExecContext(ctx, "CREATE TEMP TABLE first_"+name+" AS SELECT * FROM "+name); err != nil {
+			return 0, err
+		}
+		statements[i] = copyStatement(name, columns)
+	}
+	var leaves int64
+	if names[0] == "customers" {
+		if err := db.QueryRowContext(ctx, "SELECT count(*) FROM leaves").Scan(&leaves); err != nil {
+			return 0, err
+		}
+	}
+	copies := (customers + have - 1) / have
+	for k := 1; k < copies; k++ {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return 0, err
+		}
+		for i, s := range statements {
+			s = strings.NewReplacer(":hex", fmt.Sprintf("'%06x'", k), ":k", fmt.Sprint(k), ":leaves", fmt.Sprint(leaves)).Replace(s)
+			if _, err := tx.ExecContext(ctx, s); err != nil {
+				tx.Rollback()
+				return 0, fmt.Errorf("%s: %w", names[i], err)
+			}
+		}
+		if err := tx.Commit(); err != nil {
+			return 0, err
+		}
+	}
+	if leaves > 0 {
+		if _, err := db.ExecContext(ctx, "UPDATE log_size SET size = (SELECT max(idx) + 1 FROM leaves)"); err != nil {
+			return 0, err
+		}
+	}
+	if _, err := db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		return 0, err
+	}
+	return have * copies, nil
+}
+
+func columnsOf(ctx context.Context, db *sql.DB, name string) ([]string, error) {
+	rows, err := db.QueryContext(ctx, "SELECT name, type FROM pragma_table_info(?)", name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var column, kind string
+		if err := rows.Scan(&column, &kind); err != nil {
+			return nil, err
+		}
+		out = append(out, column+" "+kind)
+	}
+	return out, rows.Err()
+}
+
+// copyStatement writes the rows of first_NAME again as the k-th copy. Ids keep their
+// prefix and length: after it come six digits of k.
+func copyStatement(name string, columns []string) string {
+	picks := make([]string, len(columns))
+	for i, c := range columns {
+		column, kind, _ := strings.Cut(c, " ")
+		switch {
+		case column == "idx":
+			picks[i] = "idx + :k * :leaves"
+		case column == "reference":
+			picks[i] = "reference || '.' || :hex"
+		case column == "digest" || column == "handle":
+			// The first bytes stay, so that the copies lie spread as digests do.
+			picks[i] = fmt.Sprintf("CAST(substr(%[1]s, 1, 3) || :hex || substr(%[1]s, 10) AS BLOB)", column)
+		case kind == "TEXT" && column != "operator":
+			picks[i] = fmt.Sprintf("CASE WHEN %[1]s GLOB '[a-z][a-z][a-z]_*' THEN substr(%[1]s, 1, 4) || :hex || substr(%[1]s, 11) ELSE %[1]s END", column)
+		default:
+			picks[i] = column
+		}
+	}
+	return "INSERT INTO " + name + " SELECT " + strings.Join(picks, ", ") + " FROM temp.first_" + name
+}
+
+// caughtUp waits until the log's head covers every leaf.
+func (d *deployment) caughtUp(ctx context.Context, size int64) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	for {
+		if body, err := d.get(ctx, "/checkpoint"); err == nil {
+			if lines := strings.Split(string(body), "\n"); len(lines) > 1 && lines[1] == fmt.Sprint(size) {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the log's head did not reach %d: %w", size, ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

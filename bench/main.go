@@ -1,0 +1,107 @@
+// Command bench measures Muster and prints what it found. It asserts nothing: a
+// timed test fails on somebody else's busy machine.
+//
+//	go run ./bench spine [--quick] [--json]
+//
+// Rules of this room:
+//   - A bench is one file with one function, and a row in the table below.
+//   - It measures a Muster that was built and started as anybody would, through its
+//     API, beside a baseline in the same run on the same machine.
+//   - The parameters of generator and baseline are printed with the result.
+//   - --quick finishes within 50 seconds and says what it made smaller; the full run
+//     within 10 minutes.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// benches is what there is to measure.
+var benches = []struct {
+	name, about string
+	run         func(ctx context.Context, r *run) error
+}{
+	{"spine", "from an application to a recorded decision: throughput, latency, size", spine},
+}
+
+// run is one run of one bench.
+type run struct {
+	report
+	quick bool
+	dir   string    // of its own, removed at the end
+	said  io.Writer // parameters and progress, for people
+}
+
+// say prints a line of progress or a parameter.
+func (r *run) say(format string, args ...any) { fmt.Fprintf(r.said, format+"\n", args...) }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := start(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func start(ctx context.Context, args []string) (err error) {
+	var name string
+	r := &run{said: os.Stdout}
+	asJSON := false
+	for _, a := range args {
+		switch {
+		case a == "--quick":
+			r.quick = true
+		case a == "--json":
+			asJSON, r.said = true, os.Stderr
+		case name == "" && !strings.HasPrefix(a, "-"):
+			name = a
+		default:
+			return usage()
+		}
+	}
+	for _, b := range benches {
+		if b.name != name {
+			continue
+		}
+		if r.dir, err = os.MkdirTemp("", "muster-bench-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(r.dir)
+		began := time.Now()
+		r.say("%s: %s, %d cores, %s", b.name, runtime.Version(), runtime.NumCPU(), pick(r.quick, "quick", "full"))
+		// What was measured before a failure is printed too.
+		err := b.run(ctx, r)
+		if e := r.print(os.Stdout, asJSON); err == nil {
+			err = e
+		}
+		r.say("%s took %.0f s", b.name, time.Since(began).Seconds())
+		return err
+	}
+	return usage()
+}
+
+func usage() error {
+	var b strings.Builder
+	b.WriteString("usage: go run ./bench NAME [--quick] [--json], where NAME is")
+	for _, x := range benches {
+		fmt.Fprintf(&b, "\n  %-8s %s", x.name, x.about)
+	}
+	return fmt.Errorf("%s", b.String())
+}
+
+func pick[T any](yes bool, a, b T) T {
+	if yes {
+		return a
+	}
+	return b
+}
