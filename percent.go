@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Percent is a share in millionths of a per cent: 25 % is 25_000_000. It is
-// exact where a float would not be, so that 25.00 reaches a threshold of 25 and
-// 24.999999 does not.
+// Percent is a share in millionths of a per cent: 40 % is 40_000_000. It is
+// exact where a float would not be, so that 40.00 reaches a threshold of 40 and
+// 39.999999 does not.
 type Percent int64
 
 // WholePercent is 100 %.
@@ -27,7 +27,7 @@ func ParsePercent(s string) (Percent, error) {
 	return Percent(n), nil
 }
 
-// Of is p of q: 50 % of 50 % is 25 %, rounded to the nearest millionth.
+// Of is p of q: 50 % of 40 % is 20 %, rounded to the nearest millionth.
 func (p Percent) Of(q Percent) Percent {
 	return Percent((int64(p)*int64(q) + int64(WholePercent)/2) / int64(WholePercent))
 }
