@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/policy"
 	"github.com/muster-cip/muster/programme"
 )
 
@@ -18,6 +19,7 @@ import (
 type Programme interface {
 	Propose(ctx context.Context, by string, p programme.Proposal) (*muster.ActivationRecord, error)
 	Approve(ctx context.Context, by, id string) (*muster.ActivationRecord, error)
+	ReplayDraft(ctx context.Context, by string, d programme.Draft) (*policy.ReplayReport, error)
 }
 
 // PackList lists packs and activations (store.DB). Source is left out of lists.
@@ -103,6 +105,15 @@ func (a *API) proposeActivation(ctx context.Context, in *proposeInput) (*activat
 		return nil, err
 	}
 	return &activationOutput{activationOf(r)}, nil
+}
+
+type draftInput struct{ Body programme.Draft }
+
+type reportOutput struct{ Body *policy.ReplayReport }
+
+func (a *API) replayDecisions(ctx context.Context, in *draftInput) (*reportOutput, error) {
+	report, err := a.Programme.ReplayDraft(ctx, callOf(ctx).by.Operator, in.Body)
+	return &reportOutput{report}, err
 }
 
 type approveInput struct {

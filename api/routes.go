@@ -83,6 +83,7 @@ func (a *API) routes() []*route {
 		{get, "/v1/packs", muster.ScopeRead, "listPacks", ok, 0, "Policy packs and their activations", op(a.listPacks)},
 		{get, "/v1/packs/{digest}/source", muster.ScopeRead, "getPackSource", ok, 0, "A pack's bytes, as they were compiled", raw(a.getPackSource, packSourceDoc)},
 		{post, "/v1/packs", muster.ScopePacks, "proposeActivation", later, once | pack, "Upload a pack and propose that it decide from an instant on", op(a.proposeActivation)},
+		{post, "/v1/packs/replays", muster.ScopePacks, "replayDecisions", ok, pack, "Decide past decisions again under a draft; nothing changes", op(a.replayDecisions)},
 		{post, "/v1/packs/activations/{activation}/approval", muster.ScopePacks, "approveActivation", ok, once, "Approve an activation, as another operator", op(a.approveActivation)},
 
 		{get, "/checkpoint", logScope, "getCheckpoint", ok, 0, "The log's latest signed head (C2SP tlog-checkpoint)", raw(a.getCheckpoint, checkpointDoc)},

@@ -19,6 +19,7 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/onboard"
+	"github.com/muster-cip/muster/policy"
 	"github.com/muster-cip/muster/programme"
 	"github.com/muster-cip/muster/review"
 	"github.com/muster-cip/muster/staff"
@@ -125,6 +126,10 @@ func (h *house) Review(_ context.Context, id string) (*muster.ReviewRecord, erro
 func (h *house) Propose(_ context.Context, by string, p programme.Proposal) (*muster.ActivationRecord, error) {
 	return &muster.ActivationRecord{ID: "act_1", Proposer: by}, h.did(p)
 }
+func (h *house) ReplayDraft(context.Context, string, programme.Draft) (*policy.ReplayReport, error) {
+	return &policy.ReplayReport{Moves: map[string]int{}}, nil
+}
+
 func (h *house) Approve(_ context.Context, by, id string) (*muster.ActivationRecord, error) {
 	return &muster.ActivationRecord{ID: id, Approver: by}, h.did(id)
 }

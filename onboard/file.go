@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/journal"
 	"github.com/muster-cip/muster/vault"
 )
 
@@ -128,7 +129,7 @@ func (s *Service) lastFacts(ctx context.Context, tx Tx, f *file) (*muster.Facts,
 	if err != nil {
 		return nil, err
 	}
-	facts, _, err := FactsFrom(opened)
+	facts, _, err := journal.Facts(opened)
 	f.last = facts
 	return facts, err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/muster-cip/muster/journal"
 	"github.com/muster-cip/muster/policy"
 	"github.com/muster-cip/muster/tlog"
+	"github.com/muster-cip/muster/vault"
 )
 
 // Tx is what activation needs of a transaction.
@@ -38,9 +39,12 @@ type Config struct {
 	Journal   *journal.Journal
 	Staff     Staff
 	Programme *Programme
+	Vault     *vault.Vault
+	Past      Past
+	Clock     muster.Clock
 }
 
-// Service activates packs.
+// Service activates packs, and tries drafts on what was decided.
 type Service struct{ Config }
 
 // NewService makes a Service.

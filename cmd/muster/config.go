@@ -18,24 +18,25 @@ import (
 // environment (MUSTER_LISTEN, MUSTER_DATABASE, ...), the file, the defaults.
 // Secrets are never in it: it names the files that hold them.
 type Config struct {
-	Listen      string `yaml:"listen"`        // host:port
-	Mode        string `yaml:"mode"`          // production | sandbox; fixed at first start
-	Origin      string `yaml:"origin"`        // of the log; fixed at first start
-	Data        string `yaml:"data"`          // directory: database, tiles
-	Keys        string `yaml:"keys"`          // directory: key store, root key; never beside the data in a backup
-	RootKey     string `yaml:"root_key"`      // file; "" is root.key in the keys directory; "credential:NAME" a systemd credential
-	Database    string `yaml:"database"`      // file that holds the DSN of PostgreSQL; "" is SQLite in the data directory
-	KeyDatabase string `yaml:"key_database"`  // file that holds the DSN of the key store's own database
-	CustomerURL string `yaml:"customer_url"`  // where customers meet needs; {application} is replaced
-	Provider    string `yaml:"provider"`      // name of the provider, in messages to customers
-	Domain      string `yaml:"domain"`        // of the provider, in messages to customers
-	SoloDelay   string `yaml:"solo_delay"`    // what a solo operator waits where two are needed
-	PublicLog   bool   `yaml:"public_log"`    // checkpoint and tiles without a token
-	Trace       string `yaml:"trace"`         // OTLP/HTTP endpoint for traces; "" sends none
-	TLS         TLS    `yaml:"tls,omitempty"` //
-	Mail        Mail   `yaml:"mail,omitempty"`
-	SMS         SMS    `yaml:"sms,omitempty"`
-	Out         Out    `yaml:"out,omitempty"`
+	Listen       string `yaml:"listen"`        // host:port
+	Mode         string `yaml:"mode"`          // production | sandbox; fixed at first start
+	Origin       string `yaml:"origin"`        // of the log; fixed at first start
+	Data         string `yaml:"data"`          // directory: database, tiles
+	Keys         string `yaml:"keys"`          // directory: key store, root key; never beside the data in a backup
+	RootKey      string `yaml:"root_key"`      // file; "" is root.key in the keys directory; "credential:NAME" a systemd credential
+	Database     string `yaml:"database"`      // file that holds the DSN of PostgreSQL; "" is SQLite in the data directory
+	KeyDatabase  string `yaml:"key_database"`  // file that holds the DSN of the key store's own database
+	CustomerURL  string `yaml:"customer_url"`  // where customers meet needs; {application} is replaced
+	Provider     string `yaml:"provider"`      // name of the provider, in messages to customers
+	Domain       string `yaml:"domain"`        // of the provider, in messages to customers
+	SoloDelay    string `yaml:"solo_delay"`    // what a solo operator waits where two are needed
+	PublicLog    bool   `yaml:"public_log"`    // checkpoint and tiles without a token
+	LocalMetrics bool   `yaml:"local_metrics"` // /metrics without a token from this machine; not behind a proxy on it
+	Trace        string `yaml:"trace"`         // OTLP/HTTP endpoint for traces; "" sends none
+	TLS          TLS    `yaml:"tls,omitempty"` //
+	Mail         Mail   `yaml:"mail,omitempty"`
+	SMS          SMS    `yaml:"sms,omitempty"`
+	Out          Out    `yaml:"out,omitempty"`
 
 	Witnesses []WitnessConfig `yaml:"witnesses,omitempty"`
 	SendOut   string          `yaml:"send_checkpoints,omitempty"` // file that the daily checkpoint is appended to, outside the house: a mounted share, a mail spool

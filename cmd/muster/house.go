@@ -156,6 +156,7 @@ func (h *house) wire(ctx context.Context) (err error) {
 	})
 	h.activate = programme.NewService(programme.Config{
 		DB: store.As[programme.Tx](h.db), Journal: h.journal, Staff: h.staff, Programme: h.programme,
+		Vault: h.vault, Past: reads, Clock: h.clock,
 	})
 	signer, key, err := h.vault.LogSigner(h.meta.Origin)
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/journal"
@@ -72,6 +73,10 @@ func (r *reads) ListDecisions(ctx context.Context, application string, page must
 		}
 		return tx.DecisionsOf(ctx, app.Customer, app.ID, page)
 	})
+}
+
+func (r *reads) DecisionsSince(ctx context.Context, t time.Time, page muster.Page) ([]*muster.DecisionRecord, error) {
+	return view(ctx, r.db, func(tx *store.Tx) ([]*muster.DecisionRecord, error) { return tx.DecisionsSince(ctx, t, page) })
 }
 
 func (r *reads) ListReviews(ctx context.Context, state string, page muster.Page) ([]*muster.ReviewRecord, error) {

@@ -153,9 +153,9 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Deployment: api.Deployment{Mode: h.meta.Mode, Version: version(), Origin: h.meta.Origin},
 		Clock:      h.clock, Log: h.log, Metrics: registry,
 		Tokens: h.staff, Applications: h.onboard, Verification: h.onboard, Reveals: h.onboard, Moves: h.onboard,
-		Decisions: decisions{r, h}, DecisionList: r, Files: r, Reviews: h.review, ReviewList: r, Programme: h.activate, Packs: r,
+		Decisions: h.onboard, DecisionList: r, Files: r, Reviews: h.review, ReviewList: r, Programme: h.activate, Packs: r,
 		Staff: h.staff, StaffList: r, Webhooks: hooks, WebhookList: r, Deliveries: hooks, TheLog: h.book,
-		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: true,
+		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
 		Checks: []api.Check{
 			{Name: "store", Run: func(ctx context.Context) error {
 				_, err := r.LogSize(ctx)
@@ -186,20 +186,6 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 	return api.New(c)
 }
 
-// decisions reads decisions for the API.
-type decisions struct {
-	*reads
-	h *house
-}
-
-func (d decisions) Explain(ctx context.Context, id string) (*muster.Decision, error) {
-	return d.h.onboard.Explain(ctx, id)
-}
-
-func (d decisions) Bundle(ctx context.Context, by muster.Principal, id, audience string, sizes ...int64) ([]byte, error) {
-	return d.h.onboard.Bundle(ctx, by, id, audience, sizes...)
-}
-
 // seals seals stored answers for their place.
 type seals struct{ h *house }
 
@@ -226,7 +212,7 @@ func (h *house) runner(box *watch.Outbox, client *outbound.Client, m *meters) (*
 	duties := map[string]watch.Duty{
 		muster.JobPublish: {Handle: box.Publish},
 		muster.JobWebhook: {Handle: box.Deliver},
-		muster.JobDue:     {Handle: watch.ApplicationDue(h.onboard)},
+		muster.JobDue:     {Handle: watch.ApplicationDue(h.onboard), Limit: 24},
 	}
 	if sender != nil {
 		duties[muster.JobSendCode] = watch.Duty{Handle: watch.SendCode(h.onboard, sender)}

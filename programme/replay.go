@@ -1,0 +1,140 @@
+package programme
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/journal"
+	"github.com/muster-cip/muster/policy"
+	"github.com/muster-cip/muster/vault"
+)
+
+// Past reads decisions on file, in the order of their ids.
+type Past interface {
+	DecisionsSince(ctx context.Context, t time.Time, page muster.Page) ([]*muster.DecisionRecord, error)
+}
+
+// Draft is a pack to be tried on past decisions.
+type Draft struct {
+	Source string    `json:"source" doc:"the pack, YAML"`
+	Since  time.Time `json:"since,omitzero" doc:"decisions from then on; absent: all"`
+}
+
+// replayPage is how many decisions are read and opened together.
+const replayPage = 1000
+
+// ReplayDraft decides recorded facts again under a draft beside the other packs in
+// effect, and writes nothing but the two leaves of the use: what comes out is
+// counts and decision ids.
+func (s *Service) ReplayDraft(ctx context.Context, by string, d Draft) (*policy.ReplayReport, error) {
+	draft, err := policy.Compile([]byte(d.Source))
+	if err != nil {
+		return nil, err
+	}
+	packs, _ := s.Programme.At(s.Clock())
+	packs = slices.DeleteFunc(packs, func(p *policy.Pack) bool { return p.ID() == draft.ID() })
+	packs = append(packs, draft)
+	scope := "all decisions"
+	if !d.Since.IsZero() {
+		scope = "decisions since " + d.Since.UTC().Format(time.RFC3339)
+	}
+	session, err := s.Vault.Use(ctx, vault.Job{Name: "policy.replay", Purpose: "replay", Scope: scope, Starter: by}, s.Journal)
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	report := policy.Replay(packs, s.recorded(ctx, session, d.Since, &failed))
+	if err := session.End(ctx, report.Decided); err != nil {
+		return nil, err
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	return &report, nil
+}
+
+// recorded yields decisions with their facts. An error ends it and is left in failed.
+func (s *Service) recorded(ctx context.Context, session *vault.Session, since time.Time, failed *error) iter.Seq[policy.Recorded] {
+	return func(yield func(policy.Recorded) bool) {
+		page := muster.Page{Limit: replayPage}
+		for {
+			rows, err := s.Past.DecisionsSince(ctx, since, page)
+			if err == nil && len(rows) > 0 {
+				var opened []policy.Recorded
+				if opened, err = openAll(ctx, session, rows); err == nil {
+					for _, r := range opened {
+						if !yield(r) {
+							return
+						}
+					}
+				}
+			}
+			if err != nil {
+				*failed = err
+				return
+			}
+			if len(rows) < page.Limit {
+				return
+			}
+			page.After = rows[len(rows)-1].ID
+		}
+	}
+}
+
+// openAll opens a page of decisions on all cores.
+func openAll(ctx context.Context, session *vault.Session, rows []*muster.DecisionRecord) ([]policy.Recorded, error) {
+	var keys []string
+	for _, r := range rows {
+		list, err := vault.FactsCommitments(r.Facts)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range list {
+			if c.KeyID != "" && !c.Erased {
+				keys = append(keys, c.KeyID)
+			}
+		}
+	}
+	if err := session.Warm(ctx, keys); err != nil {
+		return nil, err
+	}
+	out := make([]policy.Recorded, len(rows))
+	group, ctx := errgroup.WithContext(ctx)
+	share := (len(rows) + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
+	for from := 0; from < len(rows); from += share {
+		group.Go(func() error {
+			for i := from; i < min(from+share, len(rows)); i++ {
+				if err := openOne(ctx, session, rows[i], &out[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return out, group.Wait()
+}
+
+func openOne(ctx context.Context, session *vault.Session, r *muster.DecisionRecord, out *policy.Recorded) error {
+	if err := json.Unmarshal(r.Body, &out.Decision); err != nil {
+		return muster.Errorf(muster.CodeInternal, "a stored decision is not what it should be: %w", err)
+	}
+	opened, err := session.OpenFacts(ctx, r.ID, r.Facts)
+	if err != nil {
+		return err
+	}
+	facts, erased, err := journal.Facts(opened)
+	if err != nil {
+		return err
+	}
+	if erased == 0 { // what is out of reach stays so: half the facts decide nothing
+		out.Facts = facts
+	}
+	return nil
+}
