@@ -50,6 +50,7 @@ var conformance = []struct {
 	{"leaves are dense and in the order of commits", leaves},
 	{"an audit sees what is missing", audit},
 	{"the head moves from its own value only", heads},
+	{"a tile never changes and a full one stands for its parts", tiles},
 	{"handles are counted once and by role and time", handles},
 	{"attempts end", attempts},
 	{"jobs go to one holder and come back after the lease", jobs},

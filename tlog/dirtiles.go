@@ -42,8 +42,24 @@ func (d *DirTiles) Tile(_ context.Context, path string) ([]byte, error) {
 }
 
 // PutTile writes a tile, synced with its name. Other bytes under a path that is
-// taken are a conflict: a tile that changes is a log that was rewritten.
+// taken are a conflict: a tile that changes is a log that was rewritten. A full
+// tile takes its partial ones away, which it stands for (C2SP tlog-tiles, "Partial
+// Tiles"): a log that grows slowly would keep up to 255 copies of each.
 func (d *DirTiles) PutTile(ctx context.Context, path string, data []byte) error {
+	id, err := ParseTilePath(path)
+	if err != nil {
+		return err
+	}
+	if err := d.put(ctx, path, data); err != nil || !id.Full() {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(d.dir, filepath.FromSlash(path)) + ".p"); err != nil {
+		return muster.Errorf(muster.CodeUnavailable, "partial tiles cannot be removed: %w", err)
+	}
+	return nil
+}
+
+func (d *DirTiles) put(ctx context.Context, path string, data []byte) error {
 	if len(data) > maxTileBytes {
 		return muster.Errorf(muster.CodeTooLarge, "a tile past its bound")
 	}

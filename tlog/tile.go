@@ -43,6 +43,9 @@ type TileID struct {
 	Width int
 }
 
+// Full reports whether nothing can be added to the tile.
+func (t TileID) Full() bool { return t.Width == tileWidth }
+
 // Path is the C2SP path: tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>].
 func (t TileID) Path() string {
 	p := merkle.Tile{H: tileHeight, L: t.Level, N: t.N, W: t.Width}.Path()

@@ -3,16 +3,15 @@ package main
 import (
 	"context"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/durable"
 	"github.com/muster-cip/muster/journal"
 	"github.com/muster-cip/muster/onboard"
+	"github.com/muster-cip/muster/outbound"
 	"github.com/muster-cip/muster/programme"
 	"github.com/muster-cip/muster/review"
 	"github.com/muster-cip/muster/staff"
@@ -22,6 +21,7 @@ import (
 	"github.com/muster-cip/muster/vault"
 	"github.com/muster-cip/muster/verify/contact"
 	"github.com/muster-cip/muster/verify/document"
+	"github.com/muster-cip/muster/watch"
 )
 
 // house is a deployment, opened: its stores and rooms, wired. Nothing runs yet.
@@ -44,7 +44,8 @@ type house struct {
 	review    *review.Service
 	listeners *listeners
 
-	book *book // the log's tiles and heads
+	out  *outbound.Client // the one way outside
+	book *watch.Book      // the log's tiles and heads
 }
 
 // options of opening.
@@ -158,11 +159,10 @@ func (h *house) wire(ctx context.Context) (err error) {
 		DB: store.As[programme.Tx](h.db), Journal: h.journal, Staff: h.staff, Programme: h.programme,
 		Vault: h.vault, Past: reads, Clock: h.clock,
 	})
-	signer, key, err := h.vault.LogSigner(h.meta.Origin)
-	if err != nil {
+	if h.out, err = outbound.New(outbound.Config{Allow: h.conf.Out.Allow}); err != nil {
 		return err
 	}
-	if h.book, err = newBook(h, signer, key); err != nil {
+	if h.book, err = h.openBook(h.out); err != nil {
 		return err
 	}
 	h.listeners = &listeners{db: h.db}
@@ -232,69 +232,39 @@ func (f finder) Resolve(ctx context.Context, tx review.Tx, r *muster.ReviewRecor
 	return err
 }
 
-// book is the log outside the transaction: tiles, heads, proofs.
-type book struct {
-	*tlog.Publisher
-	tiles  tlog.TileStore
-	prover *tlog.Prover
-	key    string // public
-	db     *store.DB
-	clock  muster.Clock
-}
-
-func newBook(h *house, signer note.Signer, key string) (*book, error) {
-	b := &book{key: key, db: h.db, clock: h.clock}
-	b.tiles = tlog.NewDirTiles(filepath.Join(h.conf.Data, "log"))
-	if err := os.MkdirAll(filepath.Join(h.conf.Data, "log"), 0o700); err != nil {
+// openBook wires the log outside the transaction.
+func (h *house) openBook(client *outbound.Client) (*watch.Book, error) {
+	signer, key, err := h.vault.LogSigner(h.meta.Origin)
+	if err != nil {
 		return nil, err
 	}
-	b.prover = tlog.NewProver(b.tiles)
 	verifier, err := tlog.NewLogVerifier(key)
 	if err != nil {
 		return nil, err
 	}
-	b.Publisher, err = tlog.NewPublisher(tlog.PublisherConfig{
-		Leaves: &reads{h.db}, Tiles: b.tiles, Heads: heads{h.db, h.clock}, Signer: signer, Verifier: verifier,
+	dir := filepath.Join(h.conf.Data, "log")
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	p, err := tlog.NewPublisher(tlog.PublisherConfig{
+		Leaves: &reads{h.db}, Tiles: tlog.NewDirTiles(dir), Heads: heads{h.db}, Signer: signer, Verifier: verifier,
 	})
-	return b, err
-}
-
-// tries at a publication that another process overtook.
-const tries = 5
-
-// publish signs what is new, again where another process was faster.
-func (b *book) publish(ctx context.Context) (cp tlog.Checkpoint, err error) {
-	for range tries {
-		if cp, err = b.Publish(ctx); muster.ErrorCode(err) != muster.CodeConflict {
-			return cp, err
+	if err != nil {
+		return nil, err
+	}
+	c := watch.BookConfig{Publisher: p, Key: key, SendTo: h.conf.SendOut, Client: client, Clock: h.clock}
+	for _, w := range h.conf.Witnesses {
+		v, err := tlog.NewCosignatureVerifier(w.Key)
+		if err != nil {
+			return nil, err
 		}
+		c.Witnesses = append(c.Witnesses, tlog.WitnessClient{Prefix: w.URL, Witness: v, HTTP: client})
 	}
-	return cp, err
-}
-
-// Complete proves a bundle's leaf against the newest head, which is published
-// first where the leaf is younger.
-func (b *book) Complete(ctx context.Context, bundle *tlog.Bundle, sizes ...int64) error {
-	cp, err := b.publish(ctx)
-	if err != nil {
-		return err
-	}
-	leaves, err := b.PublisherConfig.Leaves.Leaves(ctx, bundle.Index, bundle.Index+1)
-	if err != nil {
-		return err
-	}
-	if len(leaves) != 1 {
-		return muster.Errorf(muster.CodeInternal, "the leaf of this decision is missing")
-	}
-	bundle.Leaf, bundle.Key = leaves[0], b.key
-	return b.prover.Complete(ctx, bundle, cp, sizes...)
+	return watch.NewBook(c), nil
 }
 
 // heads keeps the one signed head in the store, and every head that was.
-type heads struct {
-	db    *store.DB
-	clock muster.Clock
-}
+type heads struct{ db *store.DB }
 
 func (h heads) Head(ctx context.Context) (signed []byte, err error) {
 	return view(ctx, h.db, func(tx *store.Tx) ([]byte, error) { return tx.Head(ctx) })
@@ -311,11 +281,4 @@ func (h heads) SetHead(ctx context.Context, old, next []byte) error {
 		}
 		return tx.PutCheckpoint(ctx, &muster.CheckpointRecord{Size: size, Signed: next, Made: tx.Now()})
 	})
-}
-
-// publish signs what is new in the log, has witnesses cosign it, and sends it out
-// of the house once a day.
-func (h *house) publish(ctx context.Context) error {
-	_, err := h.book.publish(ctx)
-	return err
 }
