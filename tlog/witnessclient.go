@@ -14,11 +14,16 @@ import (
 	"github.com/muster-cip/muster"
 )
 
+// Doer sends a request: *http.Client, and the house's one client for going outside.
+type Doer interface {
+	Do(req *http.Request) (*http.Response, error)
+}
+
 // WitnessClient asks one witness for cosignatures.
 type WitnessClient struct {
 	Prefix  string // submission prefix: URL without /add-checkpoint
 	Witness *CosignatureVerifier
-	HTTP    *http.Client // the house's one client for going outside
+	HTTP    Doer
 }
 
 // SizeConflict is the cause of an error of code conflict: the witness last

@@ -39,7 +39,7 @@ type Config struct {
 	Out          Out    `yaml:"out,omitempty"`
 
 	Witnesses []WitnessConfig `yaml:"witnesses,omitempty"`
-	SendOut   string          `yaml:"send_checkpoints,omitempty"` // file that the daily checkpoint is appended to, outside the house: a mounted share, a mail spool
+	SendOut   string          `yaml:"send_checkpoints,omitempty"` // where the daily checkpoint goes: a file outside the house (a mounted share), or an https URL
 }
 
 // TLS names certificate and key files; both are read again when they change.
@@ -115,7 +115,7 @@ func readConfig(path string) (Config, error) {
 	}
 	base := filepath.Dir(path)
 	for _, p := range []*string{&c.Data, &c.Keys, &c.Database, &c.KeyDatabase, &c.TLS.Certificate, &c.TLS.Key, &c.Mail.Password, &c.SMS.Secret, &c.SendOut} {
-		if *p != "" && !filepath.IsAbs(*p) {
+		if *p != "" && !filepath.IsAbs(*p) && !strings.HasPrefix(*p, "https://") {
 			*p = filepath.Join(base, *p)
 		}
 	}

@@ -126,10 +126,10 @@ func newLogAudit(t terminal) *cobra.Command {
 
 // audit publishes what is new and checks everything.
 func (h *house) audit(ctx context.Context) (*journal.Audit, error) {
-	if _, err := h.book.publish(ctx); err != nil {
+	if _, err := h.book.Publish(ctx); err != nil {
 		return nil, err
 	}
-	return h.journal.Audit(ctx, &reads{h.db}, h.book.tiles, h.book.Verifier)
+	return h.journal.Audit(ctx, &reads{h.db}, h.book.Publisher.Tiles, h.book.Publisher.Verifier)
 }
 
 func printAudit(t terminal, a *journal.Audit, asJSON bool) error {

@@ -74,17 +74,13 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 		return err
 	}
 	defer stop()
-	client, err := outbound.New(outbound.Config{Allow: h.conf.Out.Allow})
-	if err != nil {
-		return err
-	}
 	db := store.As[watch.Tx](h.db)
-	box := &watch.Outbox{DB: db, Secrets: h.vault, Client: client, Clock: h.clock}
-	handler, err := h.api(registry, tracer, &watch.Endpoints{DB: db, Secrets: h.vault, Client: client, Entries: h.journal})
+	box := &watch.Outbox{DB: db, Secrets: h.vault, Client: h.out, Clock: h.clock}
+	handler, err := h.api(registry, tracer, &watch.Endpoints{DB: db, Secrets: h.vault, Client: h.out, Entries: h.journal})
 	if err != nil {
 		return err
 	}
-	runner, closeSender, err := h.runner(box, client, m)
+	runner, closeSender, err := h.runner(box, m)
 	if err != nil {
 		return err
 	}
@@ -97,7 +93,14 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group.Go(func() error { return server.Run(ctx) })
 	group.Go(func() error { return runner.Run(ctx) })
 	group.Go(func() error { return h.every(ctx, time.Second, "reload", h.load) })
-	group.Go(func() error { return h.every(ctx, time.Second, "publish", h.publish) })
+	group.Go(func() error {
+		return h.every(ctx, time.Second, "publish", func(ctx context.Context) error {
+			_, err := h.book.Publish(ctx)
+			return err
+		})
+	})
+	group.Go(func() error { return h.every(ctx, 10*time.Second, "cosign", h.book.Cosign) })
+	group.Go(func() error { return h.every(ctx, time.Minute, "send checkpoint", h.book.SendOut) })
 	group.Go(func() error { return h.every(ctx, time.Hour, "tidy", h.tidy) })
 	group.Go(func() error {
 		return h.every(ctx, 10*time.Second, "count", func(ctx context.Context) error { return m.count(ctx, h.db) })
@@ -200,8 +203,8 @@ func (s seals) OpenAnswer(_ context.Context, operator, key string, sealed []byte
 }
 
 // runner wires the standing duties that jobs start.
-func (h *house) runner(box *watch.Outbox, client *outbound.Client, m *meters) (*watch.Runner, func(), error) {
-	sender, closer, err := h.sender(client)
+func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), error) {
+	sender, closer, err := h.sender()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -225,7 +228,7 @@ func (h *house) runner(box *watch.Outbox, client *outbound.Client, m *meters) (*
 }
 
 // sender is how codes leave the house: by the configuration, or in a sandbox to a file.
-func (h *house) sender(client *outbound.Client) (contact.Sender, func(), error) {
+func (h *house) sender() (contact.Sender, func(), error) {
 	ways, closer := contact.ByMethod{}, func() {}
 	words, err := contact.NewWords(h.conf.Provider, h.conf.Domain)
 	if err != nil {
@@ -259,7 +262,7 @@ func (h *house) sender(client *outbound.Client) (contact.Sender, func(), error) 
 		if err != nil {
 			return nil, nil, err
 		}
-		if ways[contact.Phone], err = contact.NewGateway(contact.GatewayConfig{URL: c.URL, Secrets: secrets, Client: client, Words: words, Clock: h.clock}); err != nil {
+		if ways[contact.Phone], err = contact.NewGateway(contact.GatewayConfig{URL: c.URL, Secrets: secrets, Client: h.out, Words: words, Clock: h.clock}); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -268,18 +271,6 @@ func (h *house) sender(client *outbound.Client) (contact.Sender, func(), error) 
 	}
 	return ways, closer, nil
 }
-
-// Checkpoint and Tile serve the log (api.Log).
-
-func (b *book) Checkpoint(ctx context.Context) ([]byte, error) {
-	signed, err := (&reads{b.db}).Head(ctx)
-	if err == nil && len(signed) == 0 {
-		return nil, muster.Errorf(muster.CodeNotFound, "nothing is published yet")
-	}
-	return signed, err
-}
-
-func (b *book) Tile(ctx context.Context, path string) ([]byte, error) { return b.tiles.Tile(ctx, path) }
 
 // meters are the process's own metrics, beside those of the API.
 type meters struct {
