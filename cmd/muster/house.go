@@ -242,12 +242,16 @@ func (h *house) openBook(client *outbound.Client) (*watch.Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(h.conf.Data, "log")
-	if err := durable.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+	var tiles tlog.TileStore = h.db.Tiles() // processes that share a database share its tiles
+	if h.conf.Database == "" {
+		dir := filepath.Join(h.conf.Data, "log")
+		if err := durable.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+		tiles = tlog.NewDirTiles(dir)
 	}
 	p, err := tlog.NewPublisher(tlog.PublisherConfig{
-		Leaves: &reads{h.db}, Tiles: tlog.NewDirTiles(dir), Heads: heads{h.db}, Signer: signer, Verifier: verifier,
+		Leaves: &reads{h.db}, Tiles: tiles, Heads: heads{h.db}, Signer: signer, Verifier: verifier,
 	})
 	if err != nil {
 		return nil, err
