@@ -70,21 +70,32 @@ func (s *Service) Apply(ctx context.Context, by muster.Principal, body []byte) (
 		return nil, err
 	}
 	var answer *Answer
-	err = s.DB.InTx(ctx, func(tx Tx) error {
-		switch old, err := tx.Application(ctx, app.Reference); {
-		case muster.ErrorCode(err) == muster.CodeNotFound:
-			answer, err = s.take(ctx, tx, d)
-			return err
-		case err != nil:
-			return err
-		case old.Reference != app.Reference:
-			return muster.Invalid(muster.Fault{Pointer: "/reference", Code: "reserved", Detail: "this reference has the form of an id of ours"})
-		default:
-			answer, err = s.again(ctx, tx, old, canonical)
-			return err
+	for try := 0; ; try++ {
+		fresh := false
+		err = s.DB.InTx(ctx, func(tx Tx) error {
+			switch old, err := tx.Application(ctx, app.Reference); {
+			case muster.ErrorCode(err) == muster.CodeNotFound:
+				fresh = true
+				answer, err = s.take(ctx, tx, d)
+				return err
+			case err != nil:
+				return err
+			case old.Reference != app.Reference:
+				return muster.Invalid(muster.Fault{Pointer: "/reference", Code: "reserved", Detail: "this reference has the form of an id of ours"})
+			default:
+				answer, err = s.again(ctx, tx, old, canonical)
+				return err
+			}
+		})
+		// The same application may have come in elsewhere at the same time: then it is there now.
+		if muster.ErrorCode(err) != muster.CodeConflict || !fresh || try > 0 {
+			break
 		}
-	})
-	return answer, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
 }
 
 // known answers an application that was taken before, by its reference.
