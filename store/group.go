@@ -32,7 +32,9 @@ type job struct {
 const retries = 5
 
 // InTx runs fn in a transaction; see the package's rules. When it returns nil, what
-// fn wrote is committed and synced. Errors are of fn, or CodeUnavailable.
+// fn wrote is committed and synced. Errors are of fn, or CodeUnavailable; where the
+// connection to PostgreSQL was lost in the commit itself, nobody knows whether it was
+// kept, and that is CodeUnavailable too: ask again under the same name.
 func (db *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
 	j := &job{ctx: ctx, fn: fn, done: make(chan struct{})}
 	select {
@@ -125,11 +127,16 @@ func (db *DB) waiting(size int, ran time.Duration) *job {
 // longestRun is how long a group goes on taking members.
 const longestRun = 10 * time.Millisecond
 
+// longestGroup is how long a group may take in all before its connection is given up:
+// a network that swallows packets must not hold a lane for ever.
+const longestGroup = time.Minute
+
 // run runs first and whatever waits, and returns the jobs that it has done.
 func (db *DB) run(first *job) []*job {
 	group := []*job{first}
 	// Not the callers' contexts: one that ends must not undo the others.
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), longestGroup)
+	defer cancel()
 	c, done, err := db.driver.writer(ctx)
 	if err != nil {
 		first.err = err

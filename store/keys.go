@@ -32,6 +32,9 @@ func OpenKeys(ctx context.Context, c Config) (*Keys, error) {
 // Close closes the key store.
 func (k *Keys) Close() error { return k.db.Close() }
 
+// TableSizes is the bytes of each table with its indexes, by name.
+func (k *Keys) TableSizes(ctx context.Context) (map[string]int64, error) { return k.db.TableSizes(ctx) }
+
 const readSet = `SELECT version, epoch, root, proof FROM key_set WHERE one = 1`
 
 func scanSet(r row) (s vault.Set, err error) {

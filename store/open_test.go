@@ -205,3 +205,47 @@ func TestEveryKindHasANumber(t *testing.T) {
 		})
 	}
 }
+
+// The server ends a connection in the middle of a group and right before its commit:
+// nobody is told that it was kept, nothing of it is there, and the next one works.
+func TestLostConnection(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	ctx, db := t.Context(), open(t, store.Config{DSN: dsn})
+	other, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for _, sent := range []bool{false, true} {
+		err := db.InTx(ctx, func(tx *store.Tx) error {
+			if err := tx.PutCustomer(ctx, &muster.CustomerRecord{ID: "cus_lost"}); err != nil {
+				return err
+			}
+			if sent {
+				if _, err := tx.Customer(ctx, "cus_lost"); err != nil {
+					return err
+				}
+			}
+			_, err := other.ExecContext(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+				WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`)
+			return err
+		})
+		if muster.ErrorCode(err) != muster.CodeUnavailable {
+			t.Errorf("sent %v: %v", sent, err)
+		}
+		// Each connection that was idle is found out once.
+		_, taken, err := post(ctx, db, fmt.Sprint("after-", sent))
+		for tries := 0; tries < 8 && muster.ErrorCode(err) == muster.CodeUnavailable; tries++ {
+			_, taken, err = post(ctx, db, fmt.Sprint("after-", sent))
+		}
+		if err != nil || !taken {
+			t.Errorf("sent %v: the store does not work again: %v", sent, err)
+		}
+	}
+	again := open(t, store.Config{DSN: dsn})
+	same(&bundle{T: t, db: again}, nil, func(ctx context.Context, tx *store.Tx) ([]*muster.CustomerRecord, error) {
+		return tx.Customers(ctx, muster.Page{Limit: 10})
+	})
+	same(&bundle{T: t, db: again}, 2, func(ctx context.Context, tx *store.Tx) (int64, error) { return tx.LogSize(ctx) })
+}

@@ -75,7 +75,7 @@ func sqliteDSN(path string, readOnly bool) string {
 	}
 	q := url.Values{"_pragma": {
 		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "temp_store(MEMORY)",
-		"cache_size(-65536)", "foreign_keys(OFF)", "journal_size_limit(67108864)", "wal_autocheckpoint(4000)",
+		"cache_size(-65536)", "foreign_keys(OFF)", "journal_size_limit(67108864)", "wal_autocheckpoint(16000)",
 	}}
 	if readOnly {
 		q = url.Values{"_pragma": {"busy_timeout(10000)", "query_only(ON)", "cache_size(-16384)", "temp_store(MEMORY)"}}
