@@ -60,7 +60,7 @@ func (s *Service) Due(ctx context.Context, id string) error {
 		now := tx.Now()
 		expires := s.expiry(now, f.lastActivity())
 		switch {
-		case f.app.State == muster.AppNeeds && !expires.IsZero() && !now.Before(expires):
+		case f.app.State == muster.AppNeeds && !f.app.Shadow && !expires.IsZero() && !now.Before(expires):
 			return nil, s.ended(ctx, tx, f, muster.Principal{}, EventExpire)
 		case d.Until.IsZero() || now.Before(d.Until):
 			return nil, s.lookAgain(ctx, tx, f, d.Until)

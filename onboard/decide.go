@@ -56,7 +56,7 @@ func (s *Service) decide(ctx context.Context, tx Tx, f *file, facts *muster.Fact
 		f.app.State = to
 	}
 	f.app.Decision, f.app.Updated, f.app.Shadow = d.ID, now, d.observed
-	on := accountEvent(&d.Decision)
+	on := accountEvent(&d.Decision, facts)
 	if d.observed {
 		on = string(muster.OutcomeOpen)
 	}

@@ -88,9 +88,14 @@ var AccountMoves = join(
 		{muster.AccPending, EventWithdraw, muster.AccClosed, byCustomer, "its application was withdrawn"},
 		{muster.AccLimited, EventWithdraw, muster.AccClosing, byCustomer, "its application was withdrawn"},
 		{muster.AccSuspended, EventWithdraw, muster.AccClosing, byCustomer, "its application was withdrawn"},
+		{muster.AccActive, EventWithdraw, muster.AccClosing, byCustomer, "its application was withdrawn; it was open because nothing was enforced"},
+		{muster.AccClosing, EventWithdraw, muster.AccClosing, byCustomer, "its application was withdrawn"},
+		{muster.AccClosed, EventWithdraw, muster.AccClosed, byCustomer, "its application was withdrawn"},
 		{muster.AccPending, EventExpire, muster.AccClosed, byTime, "its application expired"},
 		{muster.AccLimited, EventExpire, muster.AccClosing, byTime, "its application expired"},
 		{muster.AccSuspended, EventExpire, muster.AccClosing, byTime, "its application expired"},
+		{muster.AccClosing, EventExpire, muster.AccClosing, byTime, "its application expired"},
+		{muster.AccClosed, EventExpire, muster.AccClosed, byTime, "its application expired"},
 	},
 )
 
@@ -101,7 +106,7 @@ func account(from, open, limit, interim, hold, review, suspend, refuse string) [
 		row(string(muster.OutcomeOpen), open, "no rule asks for anything"),
 		row(string(muster.OutcomeLimit), limit, "limits of the decision apply"),
 		row(EventInterim, interim, "needs are open; limits of the pack's interim service apply"),
-		row(EventHold, hold, "needs are open; no interim service"),
+		row(EventHold, hold, "needs are open; no interim service, or its term is over"),
 		row(string(muster.OutcomeReview), review, "a person looks; what may be used stays as it was"),
 		row(string(muster.OutcomeSuspend), suspend, "nothing may be used until a person has looked"),
 		row(string(muster.OutcomeRefuse), refuse, "notice and data export for the pack's grace"),
@@ -148,14 +153,20 @@ func (s states) moveAccount(from, on string) (string, error) {
 	return "", muster.Errorf(muster.CodeIllegalMove, "an account that is %s does not take %q", from, on)
 }
 
-// accountEvent is what a decision is to an account.
-func accountEvent(d *muster.Decision) string {
+// accountEvent is what a decision is to an account. While a person looks, what may
+// be used stays as it was, but interim service has an end all the same.
+func accountEvent(d *muster.Decision, f *muster.Facts) string {
 	switch d.Outcome {
 	case muster.OutcomeCollect, muster.OutcomeVerify:
 		if d.Interim {
 			return EventInterim
 		}
 		return EventHold
+	case muster.OutcomeReview:
+		interim := f.Account.State == muster.AccLimited && !f.Account.InterimSince.IsZero() && f.Application.State != muster.AppApproved
+		if interim && !d.Interim {
+			return EventHold
+		}
 	}
 	return string(d.Outcome)
 }

@@ -36,6 +36,9 @@ func Decide(packs []*Pack, f *muster.Facts) muster.Decision {
 		}
 	}
 	for _, r := range runs {
+		if r.p.doc.Interim.Enabled && f.Account.State == muster.AccLimited && !f.Account.InterimSince.IsZero() {
+			b.begun = append(b.begun, r)
+		}
 		b.finish(r)
 	}
 	return b.decision()
@@ -45,8 +48,9 @@ func Decide(packs []*Pack, f *muster.Facts) muster.Decision {
 type builder struct {
 	d          muster.Decision
 	collecting bool // something is to be supplied
-	interim    []*run
-	noInterim  bool
+	interim    []*run // packs that grant interim service for what they ask
+	noInterim  bool   // one asks and grants none
+	begun      []*run // packs under which interim service has begun
 }
 
 // held records that rule id of r held on a party (index; -1 for the whole application).
@@ -316,17 +320,7 @@ func graver(a, b string) string {
 // decision puts everything in its fixed order.
 func (b *builder) decision() muster.Decision {
 	d := &b.d
-	if d.Outcome == muster.OutcomeVerify && len(b.interim) > 0 && !b.noInterim {
-		d.Interim = true
-		for _, r := range b.interim {
-			d.Limits = tighten(d.Limits, r.p.doc.Interim.Limits)
-			if days := r.p.interimDays; days > 0 && !r.f.Account.InterimSince.IsZero() {
-				if end := r.f.Account.InterimSince.Add(time.Duration(days) * 24 * time.Hour); end.After(d.At) && (d.Until.IsZero() || end.Before(d.Until)) {
-					d.Until = end
-				}
-			}
-		}
-	}
+	b.meanwhile()
 	order := func(list []muster.Reason) {
 		sort.SliceStable(list, func(i, j int) bool {
 			a, b := &list[i], &list[j]
@@ -347,6 +341,46 @@ func (b *builder) decision() muster.Decision {
 		d.Reasons = []muster.Reason{}
 	}
 	return *d
+}
+
+// meanwhile grants interim service where something is still to be shown, and lets
+// it go on while more is asked or a person looks; until its term is over.
+func (b *builder) meanwhile() {
+	d, packs := &b.d, b.interim
+	switch {
+	case d.Outcome == muster.OutcomeVerify && !b.noInterim:
+	case d.Outcome == muster.OutcomeCollect, d.Outcome == muster.OutcomeReview:
+		packs = b.begun
+	default:
+		return
+	}
+	var until time.Time
+	for _, r := range packs {
+		since := r.f.Account.InterimSince
+		if since.IsZero() {
+			since = d.At // it begins with this decision
+		}
+		if r.p.interimDays == 0 {
+			continue
+		}
+		end := since.Add(time.Duration(r.p.interimDays) * 24 * time.Hour)
+		if !end.After(d.At) {
+			return
+		}
+		if until.IsZero() || end.Before(until) {
+			until = end
+		}
+	}
+	if len(packs) == 0 {
+		return
+	}
+	d.Interim = true
+	for _, r := range packs {
+		d.Limits = tighten(d.Limits, r.p.doc.Interim.Limits)
+	}
+	if !until.IsZero() && (d.Until.IsZero() || until.Before(d.Until)) {
+		d.Until = until
+	}
 }
 
 func sortNeeds(needs []muster.Need) {
