@@ -103,7 +103,7 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group.Go(func() error { return h.every(ctx, time.Minute, "send checkpoint", h.book.SendOut) })
 	group.Go(func() error { return h.every(ctx, time.Hour, "tidy", h.tidy) })
 	group.Go(func() error {
-		return h.every(ctx, 10*time.Second, "count", func(ctx context.Context) error { return m.count(ctx, h.db) })
+		return h.every(ctx, time.Minute, "count", func(ctx context.Context) error { return m.count(ctx, h.db) })
 	})
 	return group.Wait()
 }
