@@ -30,17 +30,29 @@ began=$SECONDS
 tools=$(mktemp -d)
 trap 'rm -rf "$tools"' EXIT
 
-# step NAME COMMAND... runs a command and says how long it took; a failure ends the run.
+failed=()
+
+# step NAME COMMAND... runs a command and says how long it took. A failure is kept for
+# the end, so that one run shows everything that is wrong.
 step() {
 	local name=$1 from=$SECONDS code=0
 	shift
 	printf '\n== %s\n' "$name"
 	"$@" || code=$?
 	if [ "$code" -ne 0 ]; then
-		printf '== %s: failed with %d after %d s\n' "$name" "$code" $((SECONDS - from)) >&2
-		exit 1
+		printf '== %s: failed with %d after %d s\n' "$name" "$code" $((SECONDS - from))
+		failed+=("$name")
+		return
 	fi
 	printf '== %s: %d s\n' "$name" $((SECONDS - from))
+}
+
+# need NAME COMMAND... is a step that the others need: its failure ends the run.
+need() {
+	step "$@"
+	if [ ${#failed[@]} -gt 0 ]; then
+		exit 1
+	fi
 }
 
 postgres() {
@@ -136,11 +148,15 @@ run_tests() {
 	go test -json -vet=off -timeout "$timeout" "${race[@]}" ./... | "$tools/testlog"
 }
 
-step 'components' components
-step 'tools' build_tools
+need 'components' components
+need 'tools' build_tools
 step 'static build' static_build
 step 'format' format
 step 'vet' vet
 step 'staticcheck' "$tools/staticcheck" ./...
 step 'tests' run_tests
+if [ ${#failed[@]} -gt 0 ]; then
+	printf '\nfailed after %d s: %s\n' $((SECONDS - began)) "${failed[*]}"
+	exit 1
+fi
 printf '\nall passed in %d s\n' $((SECONDS - began))
