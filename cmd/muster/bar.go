@@ -46,3 +46,11 @@ func (b *bar) step() {
 		fmt.Fprintln(b.w)
 	}
 }
+
+// clear makes room on a terminal for a line of something else. A nil bar is none.
+func (b *bar) clear() {
+	if b != nil && b.live {
+		fmt.Fprint(b.w, "\r\x1b[K")
+		b.shown = -1
+	}
+}

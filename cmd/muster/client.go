@@ -110,3 +110,10 @@ func asError(status int, data []byte) error {
 	}
 	return e
 }
+
+// slow is the same client for what takes as long as it takes: its end is ctx.
+func (c *client) slow() *client {
+	patient := *c.http
+	patient.Timeout = 0
+	return &client{c.base, c.token, &patient}
+}

@@ -22,28 +22,43 @@ import (
 
 func newInit(t terminal) *cobra.Command {
 	var c Config
-	var dir, operator string
+	var dir, operator, tokenFile string
 	var chosen []string
 	cmd := &cobra.Command{
 		Use: "init", Short: "Make a deployment: configuration, keys, first operator and token", Args: cobra.NoArgs,
 		Long: "Make a deployment in a directory: muster.yaml, the root key and key store, the database,\n" +
 			"the first operator with a token (shown once), and the policy packs that decide from the start.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if tokenFile != "" {
+				if err := durable.MkdirAll(filepath.Dir(tokenFile), 0o700); err != nil {
+					return err
+				}
+			}
+			secret, err := newSecretFile(tokenFile)
+			if err != nil {
+				return err
+			}
+			defer secret.discard()
 			config, token, err := initialise(cmd.Context(), dir, c, operator, chosen)
 			if err != nil {
 				return err
 			}
+			shown := "Its first token, shown this once:\n\n  " + token
+			if tokenFile != "" {
+				if err := secret.keep(token); err != nil {
+					return err
+				}
+				shown = "Its first token is in " + tokenFile + "."
+			}
 			_, err = fmt.Fprintf(t.out, `A deployment is made: %s
 
-Its first token, shown this once:
-
-  %s
+%s
 
 It belongs to %q and carries every scope. Keep the directory %s away from backups of %s.
 Next:
 
   muster serve --config %s
-`, config.path, token, operator, config.Keys, config.Data, config.path)
+`, config.path, shown, operator, config.Keys, config.Data, config.path)
 			return err
 		},
 	}
@@ -54,6 +69,7 @@ Next:
 	f.StringVar(&c.Origin, "origin", "", "name of the log, such as example.com/muster; fixed from now on (default: a name made up from the deployment's)")
 	f.StringVar(&c.Database, "database", "", "file that holds the DSN of PostgreSQL (default: SQLite)")
 	f.StringVar(&c.KeyDatabase, "key-database", "", "file that holds the DSN of the key store's own database")
+	f.StringVar(&tokenFile, "token-file", "", "new file for the first token, of mode 0600, instead of printing it")
 	f.StringVar(&operator, "operator", "first operator", "name of the first operator")
 	f.StringSliceVar(&chosen, "pack", []string{"us-iaas-cip"}, "embedded packs that decide, or files")
 	return cmd

@@ -17,7 +17,7 @@ import (
 
 func newLog(t terminal) *cobra.Command {
 	cmd := &cobra.Command{Use: "log", Short: "Check the transparency log", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	cmd.AddCommand(newLogVerify(t), newLogAudit(t))
+	cmd.AddCommand(newLogVerify(t), newLogAudit(t), newLogHead(t), newLogKey(t))
 	return cmd
 }
 

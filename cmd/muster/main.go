@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,10 @@ const (
 	exitDenied = 3 // the server says no: token, scope, four eyes
 )
 
-func main() { os.Exit(Main(os.Args[1:])) }
+func main() {
+	ownFilesOnly()
+	os.Exit(Main(os.Args[1:]))
+}
 
 // Main runs one command line and returns its exit code.
 func Main(args []string) int {
@@ -66,7 +70,8 @@ func message(err error) string {
 	if !errors.As(err, &e) {
 		return err.Error()
 	}
-	text := e.Message
+	// What was wrapped round it says where: the file, the line.
+	text := strings.TrimSuffix(err.Error(), e.Error()) + e.Message
 	if e.Cause != nil {
 		text += ": " + e.Cause.Error()
 	}
@@ -91,7 +96,12 @@ func newRoot(t terminal) *cobra.Command {
 	root.SetErr(t.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newDemo(t), newInit(t), newServe(t), newVersion(t), newLog(t),
+		newDemo(t), newInit(t), newServe(t), newDoctor(t), newVersion(t),
+		newApply(t), newApplication(t), newDecision(t), newReview(t), newPolicy(t), newOperator(t), newToken(t),
+		newLog(t), newKeys(t), newWitness(t),
 	)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	strict(root)
 	return root
 }

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/store"
+	"github.com/muster-cip/muster/tlog"
+	"github.com/muster-cip/muster/vault"
+)
+
+func newKeys(t terminal) *cobra.Command {
+	return group("keys", "Check and rotate the keys; opens the stores: on SQLite, stop the server first", newKeysVerify(t), newKeysRotate(t))
+}
+
+// withHouse opens a deployment under the process lock, runs fn and closes it.
+func withHouse(ctx context.Context, t terminal, config string, fn func(*house) error) error {
+	c, err := readConfig(config)
+	if err != nil {
+		return err
+	}
+	h, err := openHouse(ctx, c, options{log: slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	if err != nil {
+		return err
+	}
+	defer h.close(context.WithoutCancel(ctx))
+	return fn(h)
+}
+
+func newKeysVerify(t terminal) *cobra.Command {
+	var config string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "verify", Short: "Unwrap every key and say which do not open; no value is opened", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withHouse(cmd.Context(), t, config, func(h *house) error {
+				r, err := h.vault.Verify(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return printKeys(t, r, asJSON)
+			})
+		},
+	}
+	configFlag(cmd, &config)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs")
+	return cmd
+}
+
+func printKeys(t terminal, r vault.Report, asJSON bool) error {
+	if asJSON {
+		if err := printJSON(t.out, r); err != nil {
+			return err
+		}
+	} else {
+		var rows [][]string
+		for _, n := range r.Named {
+			rows = append(rows, []string{n.Name, strings.Trim(fmt.Sprint(n.Versions), "[]"), ""})
+		}
+		for _, e := range r.Epochs {
+			rows = append(rows, []string{"epoch", strconv.Itoa(e.Epoch), strconv.Itoa(e.Keys) + " subject keys"})
+		}
+		fmt.Fprintf(t.out, "root key %s, set %d\n\n", r.Root, r.Set)
+		if err := table(t.out, "no keys", []string{"KEY", "VERSIONS", ""}, rows); err != nil {
+			return err
+		}
+		for _, id := range r.Bad {
+			fmt.Fprintln(t.out, "does not open:", id)
+		}
+		if r.Pending {
+			fmt.Fprintln(t.out, "\na rotation is not finished: muster keys rotate goes on with it")
+		}
+		if !r.Sheds {
+			fmt.Fprintln(t.out, "\nthe root key does not turn with the epoch: replace it after a rotation, so that erasure is final in backups too")
+		}
+	}
+	if r.BadKeys > 0 {
+		return &muster.Error{Code: muster.CodeConflict, Message: fmt.Sprintf("%d subject keys do not open", r.BadKeys), Hint: "restore the key store from its latest backup"}
+	}
+	if !asJSON {
+		fmt.Fprintln(t.out, "\nevery key opens")
+	}
+	return nil
+}
+
+const (
+	rotateLease = "keys.rotate"
+	rotateFor   = 2 * time.Minute
+)
+
+// rotation is the body of a key's entry.
+type rotation struct {
+	What string `json:"what"` // begun | resumed | done
+	From int    `json:"from"` // epochs
+	To   int    `json:"to"`
+	Keys int    `json:"keys,omitempty"` // subject keys wrapped anew by this run
+}
+
+func newKeysRotate(t terminal) *cobra.Command {
+	var config string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "rotate", Short: "End the epoch of keys: what was erased in it is gone from backups too", Args: cobra.NoArgs,
+		Long: "Make a new epoch key, wrap every surviving subject key under it and destroy the old one. After an\n" +
+			"interruption the same command goes on. Backups of the key store from before do not open any more:\ntake one after.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withHouse(cmd.Context(), t, config, func(h *house) error {
+				done, err := h.rotate(cmd.Context(), t)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(t.out, done)
+				}
+				_, err = fmt.Fprintf(t.out, "epoch %d ended, epoch %d began; %d subject keys wrapped anew\nNext: back up the key store %s, and keep that apart from the data\n", done.From, done.To, done.Keys, h.conf.Keys)
+				return err
+			})
+		},
+	}
+	configFlag(cmd, &config)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs")
+	return cmd
+}
+
+// rotate ends the epoch under a lease, for on PostgreSQL other processes run. Its
+// beginning has a leaf before anything is done, so that none goes unrecorded: a
+// crash leaves a beginning without an end, which the next run ends.
+func (h *house) rotate(ctx context.Context, t terminal) (done rotation, err error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	var lease *muster.Lease
+	if err := h.db.InTx(ctx, func(tx *store.Tx) (err error) {
+		lease, err = tx.Acquire(ctx, rotateLease, fmt.Sprintf("%s.%d", host, os.Getpid()), rotateFor)
+		return err
+	}); err != nil {
+		if muster.ErrorCode(err) == muster.CodeConflict {
+			return done, muster.Errorf(muster.CodeConflict, "another process rotates the keys: %w", err)
+		}
+		return done, err
+	}
+	defer func() {
+		released := h.db.InTx(context.WithoutCancel(ctx), func(tx *store.Tx) error { return tx.Release(ctx, lease) })
+		if err == nil {
+			err = released
+		}
+	}()
+	epoch, pending := h.vault.Epoch()
+	done = rotation{What: "begun", From: epoch, To: epoch + 1}
+	if pending {
+		done = rotation{What: "resumed", From: epoch - 1, To: epoch}
+		fmt.Fprintf(t.err, "going on with the rotation to epoch %d\n", epoch)
+	}
+	if err := h.enterRotation(ctx, done); err != nil {
+		return done, err
+	}
+	renewed := h.clock()
+	if err := h.vault.Rotate(ctx, func(keys int) error {
+		done.Keys = keys
+		if keys%10_000 == 0 {
+			fmt.Fprintf(t.err, "%d subject keys wrapped anew\n", keys)
+		}
+		if h.clock().Sub(renewed) < rotateFor/4 {
+			return ctx.Err()
+		}
+		renewed = h.clock()
+		return errors.Join(ctx.Err(), h.db.InTx(ctx, func(tx *store.Tx) error { return tx.Renew(ctx, lease, rotateFor) }))
+	}); err != nil {
+		return done, fmt.Errorf("the rotation is not finished, and the same command goes on with it: %w", err)
+	}
+	done.What = "done"
+	return done, h.enterRotation(ctx, done)
+}
+
+func (h *house) enterRotation(ctx context.Context, r rotation) error {
+	return h.db.InTx(ctx, func(tx *store.Tx) error {
+		_, err := h.journal.Enter(ctx, tx, tlog.Key, "", muster.Ref{Kind: "epoch", ID: strconv.Itoa(r.To)}, r)
+		return err
+	})
+}
