@@ -638,6 +638,9 @@ func (c *compiler) rulesOf(in []Rule) []rule {
 		if r.Code == "" {
 			r.Code = r.ID
 		}
+		if r.Mode == "" {
+			r.Mode = c.defaultMode(r)
+		}
 		x := rule{Rule: r, observe: r.Mode == "observe", clear: r.Outcome == muster.OutcomeReview, defers: r.Outcome == muster.OutcomeVerify}
 		if r.Clearable != nil {
 			x.clear = *r.Clearable
@@ -667,6 +670,15 @@ func (c *compiler) rulesOf(in []Rule) []rule {
 		out = append(out, x)
 	}
 	return out
+}
+
+// defaultMode: what a law or a rule asks for enforces; what the provider adds on
+// its own word observes, until the pack says otherwise.
+func (c *compiler) defaultMode(r *Rule) string {
+	if _, status := c.cite("rule "+r.ID, r.Cite); status == ProvidersOwn && r.Outcome != muster.OutcomeOpen {
+		return "observe"
+	}
+	return "enforce"
 }
 
 func (c *compiler) limits(what string, l muster.Limits) {

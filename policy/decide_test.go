@@ -419,3 +419,25 @@ func BenchmarkReplay(b *testing.B) {
 	}
 	b.ReportMetric(20_000*float64(b.N)/b.Elapsed().Seconds(), "decisions/s")
 }
+
+func TestWhatTheProviderAddsObservesUnlessItSaysOtherwise(t *testing.T) {
+	t.Parallel()
+	var g Given
+	f, err := g.Facts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stated := ruleWhen("true")
+	for pack, want := range map[string]struct {
+		outcome  muster.Outcome
+		observed int
+	}{
+		stated: {muster.OutcomeReview, 0},
+		strings.Replace(stated, "    mode: enforce\n", "", 1):                                                   {muster.OutcomeOpen, 1},
+		strings.Replace(strings.Replace(stated, "    mode: enforce\n", "", 1), "provider's own", "in force", 1): {muster.OutcomeReview, 0},
+	} {
+		if d := Decide([]*Pack{compile(t, pack)}, f); d.Outcome != want.outcome || len(d.Observed) != want.observed {
+			t.Errorf("%s, %d observed; want %s, %d", d.Outcome, len(d.Observed), want.outcome, want.observed)
+		}
+	}
+}

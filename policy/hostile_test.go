@@ -20,7 +20,7 @@ sources: [{id: own, title: Own terms, citation: terms, status: "provider's own",
 `
 
 func ruleWhen(when string) string {
-	return small + fmt.Sprintf("rules:\n  - id: r\n    title: R\n    outcome: review\n    cite: {source: own}\n    words: {customer: Please wait.}\n    when: %q\n", when)
+	return small + fmt.Sprintf("rules:\n  - id: r\n    title: R\n    outcome: review\n    mode: enforce\n    cite: {source: own}\n    words: {customer: Please wait.}\n    when: %q\n", when)
 }
 
 // hostile packs, each of which must end in an error, and soon.
