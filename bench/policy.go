@@ -14,7 +14,7 @@ import (
 // measurePolicy decides the facts of the default pack's own examples: individuals
 // and entities, bare and verified, ordinary and odd.
 func measurePolicy(r *run) error {
-	source, ok := packs.Source("us-iaas-cip")
+	source, ok := packs.Source(packs.Default)
 	if !ok {
 		return errors.New("the default pack is not embedded")
 	}
@@ -72,6 +72,6 @@ func measurePolicy(r *run) error {
 	if got.Decided != decisions || got.Different != 0 {
 		return fmt.Errorf("replay under the same pack decided %d of %d, %d differently", got.Decided, decisions, got.Different)
 	}
-	r.atLeast("policy replay, facts in memory", float64(decisions)/time.Since(began).Seconds(), "decisions/s", 20_000)
+	r.note("policy replay, facts in memory", float64(decisions)/time.Since(began).Seconds(), "decisions/s")
 	return nil
 }

@@ -109,23 +109,31 @@ func (d *deployment) start(ctx context.Context) (time.Duration, error) {
 }
 
 func (d *deployment) get(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.addr+path, nil)
+	return d.call(ctx, http.MethodGet, path, nil)
+}
+
+// call sends one request and returns what a 200 says.
+func (d *deployment) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+d.addr+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+d.token)
-	client := http.Client{Timeout: 10 * time.Second}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	client := http.Client{Timeout: 5 * time.Minute}
 	defer client.CloseIdleConnections()
 	res, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
+	answer, err := io.ReadAll(res.Body)
 	if err == nil && res.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s answered %d", path, res.StatusCode)
 	}
-	return body, err
+	return answer, err
 }
 
 // metric sums the samples of one name of the server's metrics.

@@ -2,15 +2,19 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"math"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"github.com/muster-cip/muster/packs"
+	"github.com/muster-cip/muster/policy"
 	"github.com/muster-cip/muster/store"
 	"github.com/muster-cip/muster/synthetic"
 )
@@ -34,7 +38,7 @@ func settings(quick bool) spineSettings {
 		Few: 5000, Many: 1_000_000,
 	}
 	if quick {
-		s.Warm, s.Load, s.Ceiling, s.Lone, s.Baselines, s.Many = 500, 4*time.Second, 40_000, 400, 2, 50_000
+		s.Warm, s.Load, s.Ceiling, s.Lone, s.Baselines, s.Many = 500, 3*time.Second, 20_000, 400, 2, 20_000
 	}
 	return s
 }
@@ -179,6 +183,9 @@ func load(ctx context.Context, r *run, s spineSettings, d *deployment, people *s
 	if busy.taken+busy.refused == s.Ceiling {
 		r.say("%s: all %d applications were posted before the time was up", what, s.Ceiling)
 	}
+	if err := replay(ctx, r, d, what); err != nil {
+		return 0, 0, 0, err
+	}
 	slices.Sort(lone.lone)
 	rate = float64(busy.taken) / busy.took.Seconds()
 	group = (after.transactions - before.transactions) / max(1, after.groups-before.groups)
@@ -190,6 +197,34 @@ func load(ctx context.Context, r *run, s spineSettings, d *deployment, people *s
 	r.atMost(what+": p99 of a lone application", milliseconds(lone.lone[len(lone.lone)*99/100]), "ms", 15)
 	r.note(what+": median of a lone application", milliseconds(lone.lone[len(lone.lone)/2]), "ms")
 	return warm.taken + busy.taken + lone.taken, group, rate, nil
+}
+
+// replay decides everything on file again under the default pack, as muster policy
+// replay does: read, open, decide, compare.
+func replay(ctx context.Context, r *run, d *deployment, what string) error {
+	source, ok := packs.Source(packs.Default)
+	if !ok {
+		return errors.New("the default pack is not embedded")
+	}
+	body, err := json.Marshal(map[string]string{"source": string(source)})
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	answer, err := d.call(ctx, http.MethodPost, "/v1/packs/replays", body)
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	var got policy.ReplayReport
+	if err := json.Unmarshal(answer, &got); err != nil {
+		return err
+	}
+	if got.Decided == 0 || got.OutOfReach > 0 || got.Different > 0 {
+		return fmt.Errorf("the same pack decided %d again, %d differently, %d were out of reach", got.Decided, got.Different, got.OutOfReach)
+	}
+	r.atLeast(what+": policy replay of what is on file", float64(got.Decided)/took.Seconds(), "decisions/s", 20_000)
+	return nil
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
