@@ -263,7 +263,7 @@ func TestConditionThatCannotBeComputedHolds(t *testing.T) {
 
 func TestObservedRulesChangeNothing(t *testing.T) {
 	t.Parallel()
-	p := compile(t, strings.Replace(ruleWhen("true"), "title: R", "title: R\n    mode: observe", 1))
+	p := compile(t, strings.Replace(ruleWhen("true"), "mode: enforce", "mode: observe", 1))
 	var g Given
 	f, _ := g.Facts()
 	d := Decide([]*Pack{p}, f)
