@@ -2,7 +2,10 @@ package journal
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -53,7 +56,12 @@ const (
 // signed head is the head of these leaves.
 func (j *Journal) Audit(ctx context.Context, books Books, tiles tlog.TileStore, verifier note.Verifier) (*Audit, error) {
 	a := &Audit{ByType: map[string]int{}, Findings: []string{}}
-	var err error
+	// The head before the size: while others append and publish, a head read later
+	// would cover leaves that the audit did not see.
+	signed, err := books.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if a.Size, err = books.LogSize(ctx); err != nil {
 		return nil, err
 	}
@@ -68,11 +76,11 @@ func (j *Journal) Audit(ctx context.Context, books Books, tiles tlog.TileStore, 
 			j.auditRow(a, &rows[i], from+int64(i), covered, missing)
 		}
 	}
-	for index, what := range missing {
+	for _, index := range slices.Sorted(maps.Keys(missing)) {
 		if covered[index] {
 			a.Tombstoned++
 		} else {
-			a.find("leaf %d: %s", index, what)
+			a.find("leaf %d: %s", index, missing[index])
 		}
 	}
 	leafless, err := books.Leafless(ctx, leaflessKept)
@@ -82,7 +90,7 @@ func (j *Journal) Audit(ctx context.Context, books Books, tiles tlog.TileStore, 
 	for _, id := range leafless {
 		a.find("%s: no leaf names it", id)
 	}
-	return a, a.auditHead(ctx, books, tiles, verifier)
+	return a, a.auditHead(ctx, signed, books, tiles, verifier)
 }
 
 func (a *Audit) find(format string, args ...any) {
@@ -132,7 +140,13 @@ func (j *Journal) checkDecision(leaf tlog.Leaf, d *muster.DecisionRecord) error 
 	if err != nil {
 		return err
 	}
+	var body muster.Decision
+	if err := json.Unmarshal(d.Body, &body); err != nil {
+		return fmt.Errorf("its body is not a decision")
+	}
 	switch {
+	case body.ID != d.ID || body.About != d.About || body.Outcome != d.Outcome || !body.At.Equal(d.At):
+		return fmt.Errorf("its row says otherwise than its body")
 	case leaf.Type != tlog.Decision || leaf.Hour != tlog.HourOf(d.At):
 		return fmt.Errorf("its leaf is of another type or hour")
 	case leaf.C1 != tlog.CommitFacts(values):
@@ -148,6 +162,9 @@ func (j *Journal) checkEntry(leaf tlog.Leaf, e *muster.EntryRecord) error {
 	if err != nil {
 		return err
 	}
+	if !json.Valid(e.Body) {
+		return fmt.Errorf("its body is not JSON")
+	}
 	if leaf.Type.String() != e.Type || leaf.Hour != tlog.HourOf(e.At) || leaf.C1 != tlog.CommitRecord(leaf.Type, salt, Committed(e)) {
 		return fmt.Errorf("it is not the record that the leaf commits to")
 	}
@@ -155,10 +172,9 @@ func (j *Journal) checkEntry(leaf tlog.Leaf, e *muster.EntryRecord) error {
 }
 
 // auditHead checks tiles and head against the leaves.
-func (a *Audit) auditHead(ctx context.Context, books Books, tiles tlog.TileStore, verifier note.Verifier) error {
-	signed, err := books.Head(ctx)
-	if err != nil || len(signed) == 0 {
-		return err
+func (a *Audit) auditHead(ctx context.Context, signed []byte, books Books, tiles tlog.TileStore, verifier note.Verifier) error {
+	if len(signed) == 0 {
+		return nil
 	}
 	head, err := tlog.OpenCheckpoint(signed, verifier)
 	if err != nil {

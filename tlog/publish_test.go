@@ -328,6 +328,15 @@ func TestProofsWhenPartialTilesAreGone(t *testing.T) {
 	}
 	_, err = l.prover.Inclusion(ctx, 450, 499)
 	wantCode(t, err, muster.CodeNotFound)
+	// An audit of the older size, while the log grew past it.
+	root, err := AuditTiles(ctx, l.memory, l.memory, 200)
+	if err != nil || root != old.Root {
+		t.Error("the full tile does not stand for its partial one:", err)
+	}
+	l.tiles["tile/entries/000"][100] ^= 1
+	delete(l.tiles, "tile/entries/000.p/200")
+	_, err = AuditTiles(ctx, l.memory, l.memory, 200)
+	wantCode(t, err, muster.CodeConflict)
 }
 
 func TestDirTiles(t *testing.T) {
@@ -344,6 +353,11 @@ func TestDirTiles(t *testing.T) {
 	}
 	if _, err := AuditTiles(ctx, l.memory, dir, 963); err != nil {
 		t.Fatal(err)
+	}
+	for path, there := range map[string]bool{"tile/0/000.p/3": false, "tile/entries/000.p/3": false, "tile/0/000": true, "tile/0/003.p/195": true} {
+		if _, err := dir.Tile(ctx, path); (err == nil) != there {
+			t.Errorf("%s: %v, want it there: %v", path, err, there)
+		}
 	}
 	_, err := dir.Tile(ctx, "tile/0/777")
 	wantCode(t, err, muster.CodeNotFound)
