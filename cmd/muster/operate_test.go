@@ -1,0 +1,185 @@
+package main
+
+import (
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+const operatePage = "../../docs/operate.md"
+
+func operate(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile(operatePage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(page)
+}
+
+// section is the text below a heading, up to the next of its level.
+func section(t *testing.T, page, heading string) string {
+	t.Helper()
+	_, text, ok := strings.Cut(page, "\n"+heading+"\n")
+	if !ok {
+		t.Fatalf("%s has no %q", operatePage, heading)
+	}
+	level, _, _ := strings.Cut(heading, " ")
+	text, _, _ = strings.Cut(text, "\n"+level+" ")
+	return text
+}
+
+// firstCells are the code words that open the rows of tables.
+func firstCells(text string) (cells []string) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(text, -1) {
+		cells = append(cells, m[1])
+	}
+	return cells
+}
+
+func sameNames(t *testing.T, what string, page, program []string) {
+	t.Helper()
+	for _, name := range program {
+		if !slices.Contains(page, name) {
+			t.Errorf("%s %s is not in docs/operate.md", what, name)
+		}
+	}
+	for _, name := range page {
+		if !slices.Contains(program, name) {
+			t.Errorf("docs/operate.md has the %s %s, which is not there", what, name)
+		}
+	}
+}
+
+func TestOperatePageHasEveryKeyOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	text, _, _ := strings.Cut(section(t, operate(t), "## Configuration"), "\n### ")
+	sameNames(t, "key", firstCells(text), keysOf(reflect.TypeFor[Config](), ""))
+}
+
+// keysOf are the YAML keys of a struct, dotted.
+func keysOf(s reflect.Type, above string) (keys []string) {
+	for i := range s.NumField() {
+		f := s.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		inner := f.Type
+		if inner.Kind() == reflect.Slice {
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Struct {
+			keys = append(keys, keysOf(inner, above+name+".")...)
+			continue
+		}
+		keys = append(keys, above+name)
+	}
+	return keys
+}
+
+func TestOperatePageHasEveryVariable(t *testing.T) {
+	t.Parallel()
+	program := []string{"MUSTER_CONFIG", "MUSTER_SERVER", "MUSTER_TOKEN"}
+	for name := range new(Config).environment() {
+		program = append(program, name)
+	}
+	text, _, _ := strings.Cut(section(t, operate(t), "### Environment"), "\n## ")
+	sameNames(t, "variable", firstCells(text), program)
+}
+
+// TestOperatePageNamesCommandsThatExist holds every `muster ...` on the page,
+// in blocks and in the text, against the command line.
+func TestOperatePageNamesCommandsThatExist(t *testing.T) {
+	t.Parallel()
+	page := strings.ReplaceAll(operate(t), "\\\n", " ")
+	found := 0
+	for _, m := range regexp.MustCompile("(?m)(?:^|[`(])(?:/usr/local/bin/)?muster ([a-z][^`\n)]*)").FindAllStringSubmatch(page, -1) {
+		words := strings.Fields(m[1])
+		cmd, rest, err := newRoot(terminal{nil, io.Discard, io.Discard}).Find(words)
+		if words[0] == "backup" || words[0] == "restore" || words[0] == "completion" {
+			continue // said not to be there; made by the library when it runs
+		}
+		if err != nil || !cmd.HasParent() {
+			t.Errorf("docs/operate.md says %q: no such command", "muster "+m[1])
+			continue
+		}
+		found++
+		if cmd.HasSubCommands() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+			t.Errorf("docs/operate.md says %q: no such command", "muster "+m[1])
+		}
+		for _, w := range rest {
+			if !strings.HasPrefix(w, "--") {
+				continue
+			}
+			name, _, _ := strings.Cut(strings.TrimPrefix(w, "--"), "=")
+			if !hasFlag(cmd, name) {
+				t.Errorf("docs/operate.md says %q: no flag --%s", "muster "+m[1], name)
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d commands found on the page: it is not read as it should be", found)
+	}
+}
+
+func hasFlag(c *cobra.Command, name string) bool {
+	return name == "help" || c.Flags().Lookup(name) != nil || c.InheritedFlags().Lookup(name) != nil
+}
+
+// TestOperatePageRuns runs the page: its sh blocks, in order, in an empty
+// directory, with the port replaced by a free one.
+func TestOperatePageRuns(t *testing.T) {
+	t.Parallel()
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("bash is missing")
+		}
+		t.Skip("bash is missing")
+	}
+	var script strings.Builder
+	script.WriteString("set -euo pipefail\ntrap 'test -z \"$(jobs -p)\" || kill $(jobs -p)' EXIT\n")
+	blocks := regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(operate(t), -1)
+	if len(blocks) < 8 {
+		t.Fatalf("only %d blocks to run on the page", len(blocks))
+	}
+	for _, b := range blocks {
+		script.WriteString(b[1])
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := l.Addr().String()
+	l.Close()
+	dir, bin := t.TempDir(), t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "muster"), ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	c := exec.CommandContext(t.Context(), bash, "-c", strings.ReplaceAll(script.String(), "127.0.0.1:8420", free))
+	c.Dir = dir
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "MUSTER_") {
+			c.Env = append(c.Env, v)
+		}
+	}
+	c.Env = append(c.Env, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	out, err := c.CombinedOutput()
+	if err != nil {
+		logs, _ := os.ReadFile(filepath.Join(dir, "prod-server.log"))
+		t.Fatalf("%v\n%s\n%s", err, out, logs)
+	}
+	for _, want := range []string{"every key opens", "epoch 2 began", "clean: every leaf has its record", "in-cert-in observes", "self-signed"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the page's commands never said %q:\n%s", want, out)
+		}
+	}
+}
