@@ -1,8 +1,6 @@
 package onboard
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -135,9 +133,7 @@ func changedAttributes(was, is *piece) []string {
 	a, b := was.Party, is.Party
 	var changed []string
 	check := func(attribute string, before, after any) {
-		x, _ := json.Marshal(before)
-		y, _ := json.Marshal(after)
-		if !bytes.Equal(x, y) {
+		if !sameJSON(before, after) {
 			changed = append(changed, attribute)
 		}
 	}
@@ -148,6 +144,7 @@ func changedAttributes(was, is *piece) []string {
 	check(muster.AttrDateOfBirth, a.DateOfBirth, b.DateOfBirth)
 	check(muster.AttrNationality, a.Nationalities, b.Nationalities)
 	check(muster.AttrFormation, a.Formation, b.Formation)
+	check(muster.AttrExistence, a.Formation, b.Formation) // papers showed that another entity exists
 	check(muster.AttrOwnership, [2]any{a.OwnershipPercent, a.Control}, [2]any{b.OwnershipPercent, b.Control})
 	if a.Kind != b.Kind {
 		return muster.Attributes

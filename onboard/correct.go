@@ -89,36 +89,36 @@ func (s *Service) correct(ctx context.Context, tx Tx, f *file, by muster.Princip
 	return s.answerWith(f.app, f.account, &d.Decision), nil
 }
 
-// revise matches the corrected application with the subjects on file: by place.
-// It returns the subjects of the new claims, in the order of c.Subjects, and the
-// rows of those whose claims changed.
+// revise matches the corrected application with the subjects on file. It returns
+// the subjects of the new claims, in the order of c.Subjects, and the rows of
+// those whose claims changed.
 func (s *Service) revise(ctx context.Context, tx Tx, f *file, by muster.Principal, c *validate.Checked, now []place, was map[string]piece) ([]*muster.SubjectRecord, []*muster.ClaimsRecord, error) {
-	at := map[string]*muster.SubjectRecord{}
-	for _, r := range f.subjects {
-		at[r.Pointer] = r
-	}
-	var subjects, touched []*muster.SubjectRecord
+	var touched []*muster.SubjectRecord
 	var claims []*muster.ClaimsRecord
+	subjects := same(f.subjects, c.Subjects, now, was)
 	for i, pl := range now {
-		r := at[pl.pointer]
-		delete(at, pl.pointer)
-		switch {
-		case r == nil: // somebody new
+		r := subjects[i]
+		if r == nil { // somebody new
 			key, err := s.Vault.TakeKey(ctx)
 			if err != nil {
 				return nil, nil, err
 			}
 			r = &muster.SubjectRecord{
-				ID: muster.NewID(muster.PrefixSubject, tx.Now()), Customer: f.app.Customer, Role: c.Subjects[i].Role,
-				Pointer: pl.pointer, Key: key.ID(), Revision: 1,
+				ID: muster.NewID(muster.PrefixSubject, tx.Now()), Customer: f.app.Customer, Role: c.Subjects[i].Role, Key: key.ID(),
 			}
-			f.keys[r.ID] = key
-		case i > 0 && samePiece(was[r.ID], pl.piece): // the customer's piece always changes: its salt is new
-			subjects = append(subjects, r)
+			subjects[i], f.keys[r.ID] = r, key
+		}
+		moved := r.Pointer != pl.pointer
+		r.Pointer = pl.pointer
+		old, known := was[r.ID]
+		if known && i > 0 && samePiece(old, pl.piece) { // the customer's piece always changes: its salt is new
+			if moved {
+				touched = append(touched, r)
+			}
 			continue
-		default:
-			old := was[r.ID]
-			r.Revision++
+		}
+		r.Revision++
+		if known {
 			for _, attribute := range changedAttributes(&old, &pl.piece) {
 				if r.Changed == nil {
 					r.Changed = map[string]int{}
@@ -131,17 +131,58 @@ func (s *Service) revise(ctx context.Context, tx Tx, f *file, by muster.Principa
 			return nil, nil, err
 		}
 		row.At = tx.Now()
-		subjects, touched, claims = append(subjects, r), append(touched, r), append(claims, row)
+		touched, claims = append(touched, r), append(claims, row)
 	}
-	for _, r := range at { // no longer in the claims
-		r.Pointer = ""
-		touched = append(touched, r)
+	for _, r := range f.subjects {
+		if !slices.Contains(subjects, r) { // no longer in the claims
+			r.Pointer = ""
+			touched = append(touched, r)
+		}
 	}
 	f.subjects = subjects
 	return subjects, claims, tx.PutSubjects(ctx, touched...)
 }
 
-func samePiece(a, b piece) bool {
+// same finds each place's subject among those on file, nil for somebody new: who
+// has the same name, in the same place before elsewhere (an owner who left moves
+// the others up; nobody may inherit another's evidence or key); then whoever
+// stood in the place, whose name is corrected.
+func same(on []*muster.SubjectRecord, checked []validate.Subject, now []place, was map[string]piece) []*muster.SubjectRecord {
+	found := make([]*muster.SubjectRecord, len(now))
+	taken := map[string]bool{}
+	for _, fits := range []func(r *muster.SubjectRecord, pl *place) bool{
+		func(r *muster.SubjectRecord, pl *place) bool {
+			return r.Pointer == pl.pointer && sameName(was[r.ID], pl.piece)
+		},
+		func(r *muster.SubjectRecord, pl *place) bool { return sameName(was[r.ID], pl.piece) },
+		func(r *muster.SubjectRecord, pl *place) bool { return r.Pointer == pl.pointer },
+	} {
+		for i := range now {
+			for _, r := range on {
+				if found[i] == nil && !taken[r.ID] && r.Role == checked[i].Role && fits(r, &now[i]) {
+					found[i], taken[r.ID] = r, true
+				}
+			}
+		}
+	}
+	return found
+}
+
+// sameName reports whether two pieces are of one person by kind and name.
+func sameName(a, b piece) bool {
+	switch {
+	case a.Party != nil && b.Party != nil:
+		return a.Party.IsEntity() == b.Party.IsEntity() && sameJSON(a.Party.Name, b.Party.Name)
+	case a.Signatory != nil && b.Signatory != nil:
+		return sameJSON(a.Signatory.Name, b.Signatory.Name)
+	}
+	return false
+}
+
+func samePiece(a, b piece) bool { return sameJSON(a, b) }
+
+// sameJSON compares plain data, which always marshals.
+func sameJSON(a, b any) bool {
 	x, _ := json.Marshal(a)
 	y, _ := json.Marshal(b)
 	return bytes.Equal(x, y)

@@ -103,11 +103,7 @@ func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
 	for _, a := range f.accounts {
 		if err := tx.PutAccount(ctx, a); err != nil {
 			if muster.ErrorCode(err) == muster.CodeConflict {
-				return &muster.Error{
-					Code: muster.CodeConflict, Message: "this account reference is in use", Cause: err,
-					Faults: []muster.Fault{{Pointer: "/account", Code: "taken", Detail: "an account of that reference exists"}},
-					Hint:   "name another account, or correct the application that it came with",
-				}
+				return taken(err)
 			}
 			return err
 		}

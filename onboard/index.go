@@ -68,10 +68,20 @@ func partyAt(app *muster.Application, pointer string) *muster.Party {
 // digests are the customer's, by kind, under every live key of the kind.
 type digests map[vault.Kind][][]byte
 
+// claimKinds are the kinds of value that claims hold. One that the claims leave
+// out has no digest, and counts nobody: what stood there before does not linger.
+var claimKinds = []vault.Kind{
+	vault.KindEmail, vault.KindPhone, vault.KindNationalID, vault.KindRegistration, vault.KindCard, vault.KindIBAN,
+	vault.KindAccount, vault.KindDevice, vault.KindWallet, vault.KindIP,
+}
+
 func (s *Service) digestsOf(c *validate.Checked) digests {
 	all := digests{}
+	for _, kind := range claimKinds {
+		all[kind] = nil
+	}
 	for _, v := range valuesOf(c, 0) {
-		all[v.kind] = s.Vault.Digests(v.kind, normaliser, v.value)
+		all[v.kind] = append(all[v.kind], s.Vault.Digests(v.kind, normaliser, v.value)...)
 	}
 	return all
 }

@@ -137,3 +137,12 @@ func (b *bundle) active(app *muster.Application) *onboard.Answer {
 }
 
 type ctx = context.Context
+
+func asJSON(t *testing.T, x any) []byte {
+	t.Helper()
+	data, err := json.Marshal(x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

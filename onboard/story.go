@@ -222,6 +222,9 @@ func (s *Service) take(ctx context.Context, tx Tx, d *draft) (*Answer, error) {
 	if err := s.parent(ctx, tx, f, app.Parent); err != nil {
 		return nil, err
 	}
+	if err := s.free(ctx, tx, f.account.Reference); err != nil {
+		return nil, err
+	}
 	if err := tx.AddIndex(ctx, d.index...); err != nil {
 		return nil, err
 	}
@@ -247,6 +250,27 @@ func (s *Service) take(ctx context.Context, tx Tx, d *draft) (*Answer, error) {
 	a := s.answerWith(f.app, f.account, &decision.Decision)
 	a.Created = true
 	return a, nil
+}
+
+// free says whether an account may be opened under a reference. The store would
+// refuse it too, but perhaps only at the commit, without a word on which name it is.
+func (s *Service) free(ctx context.Context, tx Tx, reference string) error {
+	switch _, err := tx.Account(ctx, reference); muster.ErrorCode(err) {
+	case muster.CodeNotFound:
+		return nil
+	case "":
+		return taken(nil)
+	default:
+		return err
+	}
+}
+
+func taken(cause error) error {
+	return &muster.Error{
+		Code: muster.CodeConflict, Message: "this account reference is in use", Cause: cause,
+		Faults: []muster.Fault{{Pointer: "/account", Code: "taken", Detail: "an account of that reference exists"}},
+		Hint:   "name another account, or correct the application that it came with",
+	}
 }
 
 // parent finds the account above and says what it is to this one.

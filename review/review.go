@@ -106,6 +106,9 @@ func (s *Service) Resolve(ctx context.Context, by muster.Principal, id string, v
 		if r.Version != version {
 			return muster.Errorf(muster.CodeStale, "the case has changed: read it again")
 		}
+		if !f.Expires.IsZero() && !f.Expires.After(tx.Now()) {
+			return muster.Invalid(muster.Fault{Pointer: "/expires", Code: "in_past", Detail: "a finding that has expired says nothing"})
+		}
 		if len(f.Rules) == 0 {
 			f.Rules = r.Rules
 		}
@@ -130,6 +133,7 @@ func (s *Service) Resolve(ctx context.Context, by muster.Principal, id string, v
 // second operator is still wanted. A different finding is a new proposal.
 func (s *Service) agreed(ctx context.Context, tx Tx, r *muster.ReviewRecord, by muster.Principal, f Finding) (bool, error) {
 	if !s.wantsTwo(tx.Now(), f) {
+		r.Proposer = "" // what another proposed was another finding
 		return true, nil
 	}
 	var p proposal

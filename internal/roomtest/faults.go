@@ -16,17 +16,16 @@ var ErrFault = muster.Errorf(muster.CodeUnavailable, "the store is away")
 // transaction, or after the commit landed. The zero value does not.
 type Faults struct {
 	mu    sync.Mutex
-	at    int  // fail the nth write from now, counting from 1; 0: none
+	at    int  // fail the nth write of every transaction, counting from 1; 0: none
 	after bool // fail once, after the next commit
-	write int
 	hit   bool
 }
 
-// FailWrite fails the nth write from now.
+// FailWrite fails the nth write of every transaction: one that runs again fails again.
 func (f *Faults) FailWrite(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.at, f.write, f.hit = n, 0, false
+	f.at, f.hit = n, false
 }
 
 // FailAfter fails once, after the next commit.
@@ -44,10 +43,10 @@ func (f *Faults) Off() bool {
 	return f.hit
 }
 
-func (f *Faults) onWrite() error {
+func (f *Faults) onWrite(n *int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.write++; f.write == f.at {
+	if *n++; *n == f.at {
 		f.hit = true
 		return ErrFault
 	}
@@ -70,7 +69,7 @@ type room struct {
 }
 
 func (r room) InTx(ctx context.Context, fn func(onboard.Tx) error) error {
-	if err := r.Room.InTx(ctx, func(tx onboard.Tx) error { return fn(failing{tx, r.f}) }); err != nil {
+	if err := r.Room.InTx(ctx, func(tx onboard.Tx) error { return fn(failing{tx, r.f, new(int)}) }); err != nil {
 		return err
 	}
 	return r.f.onCommit()
@@ -80,54 +79,55 @@ func (r room) InTx(ctx context.Context, fn func(onboard.Tx) error) error {
 type failing struct {
 	onboard.Tx
 	f *Faults
+	n *int // writes so far
 }
 
-func write[T any](f *Faults, ctx context.Context, x T, do func(context.Context, T) error) error {
-	if err := f.onWrite(); err != nil {
+func write[T any](ctx context.Context, t failing, x T, do func(context.Context, T) error) error {
+	if err := t.f.onWrite(t.n); err != nil {
 		return err
 	}
 	return do(ctx, x)
 }
 
 func (t failing) PutApplication(ctx context.Context, r *muster.ApplicationRecord) error {
-	return write(t.f, ctx, r, t.Tx.PutApplication)
+	return write(ctx, t, r, t.Tx.PutApplication)
 }
 func (t failing) PutCustomer(ctx context.Context, r *muster.CustomerRecord) error {
-	return write(t.f, ctx, r, t.Tx.PutCustomer)
+	return write(ctx, t, r, t.Tx.PutCustomer)
 }
 func (t failing) PutAccount(ctx context.Context, r *muster.AccountRecord) error {
-	return write(t.f, ctx, r, t.Tx.PutAccount)
+	return write(ctx, t, r, t.Tx.PutAccount)
 }
 func (t failing) AddEvidence(ctx context.Context, r *muster.EvidenceRecord) error {
-	return write(t.f, ctx, r, t.Tx.AddEvidence)
+	return write(ctx, t, r, t.Tx.AddEvidence)
 }
 func (t failing) AddChallenge(ctx context.Context, r *muster.ChallengeRecord) error {
-	return write(t.f, ctx, r, t.Tx.AddChallenge)
+	return write(ctx, t, r, t.Tx.AddChallenge)
 }
 func (t failing) FinishChallenge(ctx context.Context, id string) error {
-	return write(t.f, ctx, id, t.Tx.FinishChallenge)
+	return write(ctx, t, id, t.Tx.FinishChallenge)
 }
 func (t failing) AddDecision(ctx context.Context, r *muster.DecisionRecord) error {
-	return write(t.f, ctx, r, t.Tx.AddDecision)
+	return write(ctx, t, r, t.Tx.AddDecision)
 }
 func (t failing) PutReview(ctx context.Context, r *muster.ReviewRecord) error {
-	return write(t.f, ctx, r, t.Tx.PutReview)
+	return write(ctx, t, r, t.Tx.PutReview)
 }
 func (t failing) AddEntry(ctx context.Context, r *muster.EntryRecord) error {
-	return write(t.f, ctx, r, t.Tx.AddEntry)
+	return write(ctx, t, r, t.Tx.AddEntry)
 }
 func (t failing) PutSubjects(ctx context.Context, rs ...*muster.SubjectRecord) error {
-	return write(t.f, ctx, rs, func(ctx context.Context, rs []*muster.SubjectRecord) error { return t.Tx.PutSubjects(ctx, rs...) })
+	return write(ctx, t, rs, func(ctx context.Context, rs []*muster.SubjectRecord) error { return t.Tx.PutSubjects(ctx, rs...) })
 }
 func (t failing) AddClaims(ctx context.Context, rs ...*muster.ClaimsRecord) error {
-	return write(t.f, ctx, rs, func(ctx context.Context, rs []*muster.ClaimsRecord) error { return t.Tx.AddClaims(ctx, rs...) })
+	return write(ctx, t, rs, func(ctx context.Context, rs []*muster.ClaimsRecord) error { return t.Tx.AddClaims(ctx, rs...) })
 }
 func (t failing) AddIndex(ctx context.Context, rs ...muster.IndexRow) error {
-	return write(t.f, ctx, rs, func(ctx context.Context, rs []muster.IndexRow) error { return t.Tx.AddIndex(ctx, rs...) })
+	return write(ctx, t, rs, func(ctx context.Context, rs []muster.IndexRow) error { return t.Tx.AddIndex(ctx, rs...) })
 }
 func (t failing) Enqueue(ctx context.Context, js ...*muster.Job) error {
-	return write(t.f, ctx, js, func(ctx context.Context, js []*muster.Job) error { return t.Tx.Enqueue(ctx, js...) })
+	return write(ctx, t, js, func(ctx context.Context, js []*muster.Job) error { return t.Tx.Enqueue(ctx, js...) })
 }
 func (t failing) Append(ctx context.Context, leaf []byte, ref string) error {
-	return write(t.f, ctx, leaf, func(ctx context.Context, leaf []byte) error { return t.Tx.Append(ctx, leaf, ref) })
+	return write(ctx, t, leaf, func(ctx context.Context, leaf []byte) error { return t.Tx.Append(ctx, leaf, ref) })
 }

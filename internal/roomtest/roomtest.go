@@ -307,7 +307,9 @@ func (r Reads) TokenByMAC(ctx context.Context, mac []byte) (t *muster.TokenRecor
 
 // DecisionsSince lists decisions.
 func (r Reads) DecisionsSince(ctx context.Context, t time.Time, page muster.Page) ([]*muster.DecisionRecord, error) {
-	return read(ctx, r.DB, func(ctx context.Context, tx *store.Tx) ([]*muster.DecisionRecord, error) { return tx.DecisionsSince(ctx, t, page) })
+	return read(ctx, r.DB, func(ctx context.Context, tx *store.Tx) ([]*muster.DecisionRecord, error) {
+		return tx.DecisionsSince(ctx, t, page)
+	})
 }
 
 // Leaves are the log's.
