@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/journal"
 	"github.com/muster-cip/muster/tlog"
 	"github.com/muster-cip/muster/vault"
 )
@@ -43,6 +44,9 @@ func (s *Service) Bundle(ctx context.Context, by muster.Principal, decision, aud
 	}
 	opened, err := s.Vault.RevealFacts(ctx, vault.RevealRequest{Operator: by.Operator, Purpose: purpose, Case: r.ID}, r.ID, r.Facts, s.Journal)
 	if err != nil {
+		return nil, err
+	}
+	if err := journal.Clear(opened); err != nil {
 		return nil, err
 	}
 	salt, err := s.Journal.Salt(r.ID, r.Salt)

@@ -111,7 +111,7 @@ func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
 	if err := tx.PutApplication(ctx, f.app); err != nil {
 		return err
 	}
-	sealed, err := journal.Parts(d.facts, f.keys)
+	sealed, err := journal.Take(d.facts, f.keys)
 	if err != nil {
 		return err
 	}
