@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/mod/modfile"
@@ -32,7 +33,7 @@ const testSupport = -1
 // its own rank or above. A pattern that ends in * covers one folder per thing.
 var ranks = map[int]string{
 	0: "match durable outbound packs", // and the root
-	1: "policy screen lists/* measure verify/* gate vault ledger tlog validate synthetic",
+	1: "policy screen lists/* measure verify/* gate vault ledger tlog validate compact synthetic",
 	2: "journal",
 	3: "onboard review watch retain programme staff oversight share",
 	4: "api console portal store",
@@ -109,8 +110,22 @@ type house struct {
 	sources []source
 }
 
+// parsed reads every Go file once for all tests.
+var parsed = sync.OnceValues(parseHouse)
+
 func setupHouse(t *testing.T) *house {
 	t.Helper()
+	h, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(h.sources) < 20 {
+		t.Fatalf("only %d Go files: this is not the root of the repository", len(h.sources))
+	}
+	return h
+}
+
+func parseHouse() (*house, error) {
 	h := &house{files: token.NewFileSet()}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -135,13 +150,7 @@ func setupHouse(t *testing.T) *house {
 		h.sources = append(h.sources, source{path: path, room: room, test: strings.HasSuffix(name, "_test.go"), file: f})
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(h.sources) < 20 {
-		t.Fatalf("only %d Go files: this is not the root of the repository", len(h.sources))
-	}
-	return h
+	return h, err
 }
 
 // cutLast is strings.Cut at the last sep; without one, all is after.
