@@ -288,14 +288,20 @@ func (p *process) kill() {
 // stop is SIGTERM: an orderly end.
 func (p *process) stop() {
 	p.d.Helper()
+	p.end()
+	if p.err != nil {
+		p.d.Errorf("the server ended with %v\n%s", p.err, p.log.tail())
+	}
+}
+
+// end is SIGTERM, for the server and what it was started with.
+func (p *process) end() {
+	p.d.Helper()
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
 	select {
 	case <-p.exited:
 	case <-time.After(serving):
 		p.d.Fatalf("the server does not end\n%s", p.log.tail())
-	}
-	if p.err != nil {
-		p.d.Errorf("the server ended with %v\n%s", p.err, p.log.tail())
 	}
 }
 
