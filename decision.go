@@ -81,7 +81,7 @@ type Need struct {
 
 // Reason is one rule that held.
 type Reason struct {
-	Pack     string   `json:"pack"`
+	Pack     string   `json:"pack,omitempty"`
 	Rule     string   `json:"rule"`
 	Outcome  Outcome  `json:"outcome,omitempty"`
 	Code     string   `json:"code,omitempty"` // stable, for programs; a hidden ground has the code of a random check

@@ -32,7 +32,7 @@ const testSupport = -1
 // ranks is the map of the house. A room imports rooms of a lower rank only, never
 // its own rank or above. A pattern that ends in * covers one folder per thing.
 var ranks = map[int]string{
-	0: "match durable outbound packs", // and the root
+	0: "compact match durable outbound packs", // and the root
 	1: "policy screen lists/* measure verify/* gate vault ledger tlog validate compact synthetic",
 	2: "journal",
 	3: "onboard review watch retain programme staff oversight share",
@@ -133,7 +133,7 @@ func parseHouse() (*house, error) {
 		}
 		name := d.Name()
 		if d.IsDir() {
-			if path != "." && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata" || path == "tools") {
+			if path != "." && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata" || path == "tools" || path == "docs") {
 				return filepath.SkipDir
 			}
 			return nil

@@ -4,31 +4,68 @@ import (
 	"encoding/json"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/compact"
+	"github.com/muster-cip/muster/tlog"
 	"github.com/muster-cip/muster/vault"
 )
 
-// Parts takes facts apart for sealing: what is common, then each subject's own
-// under that subject's key. keys is by subject id.
-func Parts(f *muster.Facts, keys map[string]vault.Key) ([]vault.Part, error) {
+// Parts are facts taken apart for sealing: what is common, then each subject's
+// own under that subject's key.
+type Parts struct {
+	sealed []vault.Part      // packed: rows stay small
+	clear  map[string][]byte // by name: what commitments are to
+}
+
+// Take takes facts apart. keys is by subject id.
+func Take(f *muster.Facts, keys map[string]vault.Key) (*Parts, error) {
+	p := &Parts{clear: make(map[string][]byte, 1+len(f.Subjects))}
+	add := func(kind compact.Kind, name string, key vault.Key, v any) error {
+		data, err := json.Marshal(v)
+		if err != nil {
+			return muster.Errorf(muster.CodeInternal, "facts cannot be written: %w", err)
+		}
+		p.clear[name] = data
+		p.sealed = append(p.sealed, vault.Part{Name: name, Key: key, Data: compact.Pack(kind, data)})
+		return nil
+	}
 	common := *f
 	common.Subjects = nil
-	data, err := json.Marshal(&common)
-	if err != nil {
-		return nil, muster.Errorf(muster.CodeInternal, "facts cannot be written: %w", err)
+	if err := add(compact.Facts, vault.CommonPart, vault.Key{}, &common); err != nil {
+		return nil, err
 	}
-	all := []vault.Part{{Name: vault.CommonPart, Data: data}}
 	for i := range f.Subjects {
 		s := &f.Subjects[i]
-		if data, err = json.Marshal(s); err != nil {
-			return nil, muster.Errorf(muster.CodeInternal, "facts cannot be written: %w", err)
+		if err := add(compact.Subject, s.ID, keys[s.ID], s); err != nil {
+			return nil, err
 		}
-		all = append(all, vault.Part{Name: s.ID, Key: keys[s.ID], Data: data})
 	}
-	return all, nil
+	return p, nil
+}
+
+// commit is the commitment to a part as it reads, not as it is packed.
+func (p *Parts) commit(name string, salt, _ []byte) [32]byte {
+	return tlog.CommitPart(name, salt, p.clear[name])
+}
+
+// Clear unpacks opened parts in place: their Data becomes what commitments are to.
+func Clear(opened []vault.OpenedPart) error {
+	for i := range opened {
+		if opened[i].Erased {
+			continue
+		}
+		var err error
+		if opened[i].Data, err = compact.Unpack(opened[i].Data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Facts puts opened parts together. Parts that were erased are left out, and counted.
 func Facts(opened []vault.OpenedPart) (f *muster.Facts, erased int, err error) {
+	if err := Clear(opened); err != nil {
+		return nil, 0, err
+	}
 	f = &muster.Facts{}
 	for _, p := range opened {
 		switch {

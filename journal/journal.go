@@ -78,12 +78,12 @@ func Committed(r *muster.EntryRecord) []byte {
 // Decision is a decision about to be written.
 type Decision struct {
 	Record *muster.DecisionRecord // Body filled; Facts, Salt and Leaf are not yet
-	Parts  []vault.Part           // of the facts, in the order of the commitment
+	Parts  *Parts                 // of the facts, in the order of the commitment
 }
 
 // Decide seals the facts, writes the decision and its leaf.
 func (j *Journal) Decide(ctx context.Context, tx Tx, d Decision) error {
-	sealed, err := j.vault.SealFacts(d.Record.ID, d.Parts, tlog.CommitPart)
+	sealed, err := j.vault.SealFacts(d.Record.ID, d.Parts.sealed, d.Parts.commit)
 	if err != nil {
 		return err
 	}

@@ -303,6 +303,9 @@ func (b *builder) finish(r *run) {
 				b.d.Until = pt.expires
 			}
 		}
+		if end := r.resolutions().expires; !end.IsZero() && (b.d.Until.IsZero() || end.Before(b.d.Until)) {
+			b.d.Until = end
+		}
 	}
 	b.d.Warnings = append(b.d.Warnings, r.warn...)
 }

@@ -124,6 +124,7 @@ type finding struct {
 	rule    string
 	says    muster.Finding
 	at      time.Time
+	expires time.Time
 }
 
 // findings reads what persons found: of each rule and subject the latest
@@ -160,7 +161,7 @@ func (r *run) findings() []finding {
 				if strings.Contains(rule, "/") && !strings.HasPrefix(rule, own) {
 					continue // another pack's
 				}
-				out = latest(out, finding{i, strings.TrimPrefix(rule, own), says, e.At})
+				out = latest(out, finding{i, strings.TrimPrefix(rule, own), says, e.At, e.Expires})
 			}
 		}
 	}
@@ -193,6 +194,9 @@ func (r *run) resolutions() *resolved {
 	var names []string
 	all := r.findings()
 	for _, f := range all {
+		if !f.expires.IsZero() && (r.resolved.expires.IsZero() || f.expires.Before(r.resolved.expires)) {
+			r.resolved.expires = f.expires
+		}
 		if f.says != muster.Supports || f.rule == "" {
 			continue
 		}

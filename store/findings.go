@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/compact"
 )
 
 const evidenceColumns = `id, subject, application, method, kind, revision, attributes, shows, rules, assurance, at, expires, producer, sealed`
@@ -111,8 +112,14 @@ const decisionColumns = `d.id, d.about_kind, d.about_id, d.application, d.custom
 
 func scanDecision(r row) (*muster.DecisionRecord, error) {
 	x := &muster.DecisionRecord{}
-	return x, r.scan(&x.ID, &x.About.Kind, &x.About.ID, &x.Application, &x.Customer, &x.At, (*string)(&x.Outcome), &x.Observed,
+	err := r.scan(&x.ID, &x.About.Kind, &x.About.ID, &x.Application, &x.Customer, &x.At, (*string)(&x.Outcome), &x.Observed,
 		&x.Body, &x.Facts, &x.Salt, &x.Leaf)
+	// A body that somebody tampered with comes back as it lies there: it is not what
+	// its leaf commits to, and an audit names it.
+	if body, bad := compact.Unpack(x.Body); bad == nil {
+		x.Body = body
+	}
+	return x, err
 }
 
 // Decision finds a decision. Leaf is -1 in the transaction that made it.
@@ -142,7 +149,7 @@ func (tx *Tx) DecisionsSince(ctx context.Context, t time.Time, p muster.Page) ([
 func (tx *Tx) AddDecision(ctx context.Context, r *muster.DecisionRecord) error {
 	return tx.exec(ctx, nil, `INSERT INTO decisions (id, about_kind, about_id, application, customer, at, outcome, observed, body, facts, salt)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.ID, r.About.Kind, r.About.ID, r.Application, r.Customer, r.At, string(r.Outcome), r.Observed, r.Body, r.Facts, r.Salt)
+		r.ID, r.About.Kind, r.About.ID, r.Application, r.Customer, r.At, string(r.Outcome), r.Observed, compact.Pack(compact.Decision, r.Body), r.Facts, r.Salt)
 }
 
 const reviewColumns = `id, application, customer, decision, rules, state, opened, proposal, proposer, evidence, version`
