@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/onboard"
 )
 
@@ -155,4 +157,34 @@ func (c *client) apply(app any) (*onboard.Answer, error) {
 		return nil, errRefused
 	}
 	return nil, fmt.Errorf("%d: %s", a.status, a.body)
+}
+
+// served are the tiles as servers serve them, one after another.
+type served struct {
+	servers []*client
+	turn    int
+}
+
+func (s *served) Tile(_ context.Context, path string) ([]byte, error) {
+	s.turn++
+	a, err := s.servers[s.turn%len(s.servers)].try("GET", "/"+path, nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case a.status == http.StatusNotFound:
+		return nil, muster.Errorf(muster.CodeNotFound, "no such tile")
+	case a.status != http.StatusOK:
+		return nil, fmt.Errorf("%s: %d", path, a.status)
+	}
+	return a.body, nil
+}
+
+func (s *served) PutTile(context.Context, string, []byte) error { return errors.ErrUnsupported }
+
+func unmarshal(t testing.TB, data []byte, out any) bool {
+	t.Helper()
+	if err := json.Unmarshal(data, out); err != nil {
+		t.Fatal(err)
+	}
+	return true
 }
