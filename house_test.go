@@ -178,6 +178,9 @@ func TestArrowsPointDown(t *testing.T) {
 				continue
 			}
 			room = strings.TrimPrefix(room, "/")
+			if room == "" && s.room != "" {
+				continue // the dictionary: every room may read it
+			}
 			to, ok := rankOf(room)
 			switch {
 			case !ok:
