@@ -37,6 +37,7 @@ type owners struct {
 type resolved struct {
 	done    bool
 	refused bool
+	expires time.Time // of the first finding that does; zero: none
 	cleared []clearing
 	list    ref.Val
 }
