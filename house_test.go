@@ -33,7 +33,7 @@ const testSupport = -1
 // its own rank or above. A pattern that ends in * covers one folder per thing.
 var ranks = map[int]string{
 	0: "compact match durable outbound packs", // and the root
-	1: "policy screen lists/* measure verify/* gate vault ledger tlog validate compact synthetic",
+	1: "policy screen lists/* measure verify/* gate vault ledger tlog validate synthetic",
 	2: "journal",
 	3: "onboard review watch retain programme staff oversight share",
 	4: "api console portal store",
