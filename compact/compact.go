@@ -15,6 +15,8 @@ import (
 	"io"
 	"sync"
 
+	kflate "github.com/klauspost/compress/flate"
+
 	"github.com/muster-cip/muster"
 )
 
@@ -36,18 +38,15 @@ const (
 //go:embed dictionaries
 var files embed.FS
 
-// dictionary is a kind's words, and the coders that know them.
+// dictionary is a kind's words, and the decoders that know them.
 type dictionary struct {
-	words            []byte
-	writers, readers sync.Pool
+	words   []byte
+	readers sync.Pool
 }
 
 var dictionaries = map[Kind]*dictionary{
 	Decision: newDictionary("decision1.txt"), Facts: newDictionary("facts1.txt"), Subject: newDictionary("subject1.txt"),
 }
-
-// level is the lowest of compress/flate that reads a dictionary.
-const level = 2
 
 func newDictionary(name string) *dictionary {
 	words, err := files.ReadFile("dictionaries/" + name)
@@ -55,30 +54,18 @@ func newDictionary(name string) *dictionary {
 		panic("compact: " + err.Error()) // it is embedded above
 	}
 	d := &dictionary{words: words}
-	d.writers.New = func() any {
-		w, err := flate.NewWriterDict(nil, level, words)
-		if err != nil {
-			panic("compact: " + err.Error()) // the level is a constant
-		}
-		return w
-	}
 	d.readers.New = func() any { return flate.NewReaderDict(nil, words) }
 	return d
 }
 
-// Pack packs a text of a kind.
+// Pack packs a text of a kind. The encoder has no state to clear: for texts this
+// small, clearing it would be most of the work.
 func Pack(kind Kind, text []byte) []byte {
-	d := dictionaries[kind]
 	var out bytes.Buffer
 	out.Grow(len(text)/2 + 64)
 	out.WriteByte(byte(kind))
-	w := d.writers.Get().(*flate.Writer)
-	defer d.writers.Put(w)
-	w.Reset(&out)
-	// A bytes.Buffer takes everything: there is no error to have.
-	_, _ = w.Write(text)
-	_ = w.Close()
-	if out.Len() <= len(text) {
+	// A bytes.Buffer takes everything, and what is too long does not come out shorter.
+	if err := kflate.StatelessDeflate(&out, text, true, dictionaries[kind].words); err == nil && out.Len() <= len(text) {
 		return out.Bytes()
 	}
 	return append([]byte{byte(plain)}, text...)
