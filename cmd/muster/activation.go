@@ -222,14 +222,19 @@ func newPolicyList(t terminal) *cobra.Command {
 		}
 		var rows []row
 		now := time.Now()
+		latest := inEffect(l.Items, now)
 		for _, p := range l.Items {
 			for _, a := range p.Activations {
-				state := "waits for approval"
-				if a.Approver != "" {
+				var state string
+				switch {
+				case a.Approver == "":
+					state = "waits for approval"
+				case a.Effective.After(now):
+					state = "will be: " + does(a)
+				case a.Activation != latest[p.ID].Activation:
+					state = "superseded"
+				default:
 					state = does(a)
-					if a.Effective.After(now) {
-						state = "will: " + state
-					}
 				}
 				rows = append(rows, row{a.Made, []string{p.ID, p.Edition, short(p.Digest), state, when(a.Effective), a.Activation}})
 			}
@@ -247,5 +252,21 @@ func newPolicyList(t terminal) *cobra.Command {
 	return cmd
 }
 
-func short(digest string) string { return digest[:min(len(digest), 12)] }
+// inEffect is the activation of each pack that stands at a time.
+func inEffect(packs []api.PackRow, now time.Time) map[string]api.Activation {
+	latest := map[string]api.Activation{}
+	for _, p := range packs {
+		for _, a := range p.Activations {
+			if a.Approver == "" || a.Effective.After(now) {
+				continue
+			}
+			was, ok := latest[p.ID]
+			if !ok || a.Effective.After(was.Effective) || a.Effective.Equal(was.Effective) && a.Activation > was.Activation {
+				latest[p.ID] = a
+			}
+		}
+	}
+	return latest
+}
 
+func short(digest string) string { return digest[:min(len(digest), 12)] }

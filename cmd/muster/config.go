@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -144,8 +145,14 @@ func (c *Config) check() error {
 	if c.Mode != muster.ModeProduction && c.Mode != muster.ModeSandbox {
 		wrong = append(wrong, "mode is production or sandbox")
 	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		wrong = append(wrong, "listen is host:port, such as 127.0.0.1:8420")
+	}
 	if c.Origin == "" {
 		wrong = append(wrong, "origin names the log, such as example.com/muster")
+	}
+	if c.Mode == muster.ModeSandbox && !strings.Contains(c.Origin, muster.ModeSandbox) {
+		wrong = append(wrong, "the log of a sandbox says so: its origin contains the word sandbox")
 	}
 	if (c.Database == "") != (c.KeyDatabase == "") {
 		wrong = append(wrong, "database and key_database go together")

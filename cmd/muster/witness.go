@@ -158,4 +158,3 @@ func serveUntil(ctx context.Context, l net.Listener, h http.Handler) error {
 	}
 	return nil
 }
-
