@@ -36,7 +36,11 @@ func (s *Service) answerWith(app *muster.ApplicationRecord, account *muster.Acco
 		Application: app.ID, Reference: app.Reference, State: app.State, Account: account.Reference, AccountState: account.State,
 		Revision: app.Revision, Version: app.Version, Decision: forProvider(d), Observe: app.Shadow,
 	}
-	if len(d.Needs) > 0 && s.CustomerURL != "" {
+	switch app.State {
+	case muster.AppWithdrawn, muster.AppExpired, muster.AppRefused:
+		a.Decision.Needs, a.Decision.Limits, a.Decision.Interim = nil, muster.Limits{}, false // nothing is asked of anybody any more
+	}
+	if len(a.Decision.Needs) > 0 && s.CustomerURL != "" {
 		a.Next = strings.ReplaceAll(s.CustomerURL, "{application}", app.ID)
 	}
 	return a

@@ -2,7 +2,6 @@ package onboard
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"time"
 
@@ -38,6 +37,7 @@ type Recorded struct {
 // Contact is a method that sends a one-time code to an address in the claims.
 type Contact struct {
 	muster.Method
+	Ready   bool       // this deployment has a way to send
 	Kind    vault.Kind // of the address: e-mail or telephone
 	Address func(*validate.NormalSubject) string
 }
@@ -54,6 +54,12 @@ func (s *Service) Challenge(ctx context.Context, by muster.Principal, id string,
 	if !ok {
 		return nil, unknownMethod()
 	}
+	if !way.Ready {
+		return nil, &muster.Error{
+			Code: muster.CodeUnavailable, Message: "this deployment has no way to send such a code", RetryAfter: time.Hour,
+			Hint: "configure mail or sms and start again, or verify in another way: GET /v1/methods",
+		}
+	}
 	var c *muster.ChallengeRecord
 	err := s.DB.InTx(ctx, func(tx Tx) error {
 		f, err := s.load(ctx, tx, id)
@@ -67,11 +73,10 @@ func (s *Service) Challenge(ctx context.Context, by muster.Principal, id string,
 		if err != nil {
 			return err
 		}
-		address, _, err := s.target(ctx, tx, f, subject, way)
+		target, err := s.target(ctx, tx, f, subject, way)
 		if err != nil {
 			return err
 		}
-		target := s.Vault.Digest(way.Kind, normaliser, address)
 		if err := s.allowed(ctx, tx, target); err != nil {
 			return err
 		}
@@ -110,44 +115,43 @@ func (s *Service) allowed(ctx context.Context, tx Tx, target []byte) error {
 	return nil
 }
 
-// target opens the address that a code goes to, and the language of the notice
-// that the customer was shown.
-func (s *Service) target(ctx context.Context, tx Tx, f *file, subject *muster.SubjectRecord, way Contact) (address, locale string, err error) {
+// target is the keyed digest of the address that a code would go to: the address
+// itself stays inside, so this is part of deciding; sending it opens it by the
+// other door.
+func (s *Service) target(ctx context.Context, tx Tx, f *file, subject *muster.SubjectRecord, way Contact) ([]byte, error) {
+	row, err := tx.Claims(ctx, subject.ID, subject.Revision)
+	if err != nil {
+		return nil, err
+	}
 	session := s.Vault.UseForDecision(muster.Ref{Kind: "application", ID: f.app.ID})
-	app, _, _, err := openClaims(ctx, tx, f, session.Open)
+	data, err := session.Open(ctx, vault.Item{KeyID: subject.Key, Place: claimsPlace(subject.ID, row.Revision), Sealed: row.Sealed})
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
-	c, err := s.Checker.Application(app, tx.Now())
+	address, _, err := s.addressIn(data, way)
+	if muster.ErrorCode(err) == muster.CodeGone {
+		return nil, muster.Invalid(muster.Fault{Pointer: "/method", Code: "claim_absent", Detail: "the address was not stated: supply it first"})
+	}
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
-	i := slices.IndexFunc(c.Subjects, func(cs validate.Subject) bool { return cs.Pointer == subject.Pointer })
-	if i < 0 {
-		return "", "", muster.Errorf(muster.CodeNotFound, "this subject's claims are gone")
-	}
-	address = way.Address(&c.Normal.Subjects[i])
-	if address == "" {
-		return "", "", muster.Invalid(muster.Fault{Pointer: "/method", Code: "claim_absent", Detail: "the address was not stated: supply it first"})
-	}
-	if app.Notice != nil {
-		locale = app.Notice.Locale
-	}
-	return address, locale, nil
+	return s.Vault.Digest(way.Kind, normaliser, address), nil
 }
 
-// ToSend draws the code of a challenge and opens its address, for the sender.
-// A challenge that ended gives CodeGone: nothing is to be sent. Sent again after
-// a failure, it carries a new code: the one before is void.
+// ToSend draws the code of a challenge and opens its address, for the sender: a
+// reveal, whose leaf is durable first. A challenge that ended gives CodeGone:
+// nothing is to be sent. Sent again after a failure, it carries a new code: the
+// one before is void.
 func (s *Service) ToSend(ctx context.Context, challenge string) (*contact.Message, error) {
-	var out *contact.Message
-	err := s.DB.InTx(ctx, func(tx Tx) error {
-		c, err := tx.Challenge(ctx, challenge)
-		if err != nil {
+	var c *muster.ChallengeRecord
+	var item vault.Item
+	var way Contact
+	err := s.DB.View(ctx, func(tx Tx) (err error) {
+		if c, err = tx.Challenge(ctx, challenge); err != nil {
 			return err
 		}
-		way, ok := s.Ways.Contact[c.Method]
-		if !ok || c.Done || !tx.Now().Before(c.Expires) {
+		var known bool
+		if way, known = s.Ways.Contact[c.Method]; !known || c.Done || !tx.Now().Before(c.Expires) {
 			return muster.Errorf(muster.CodeGone, "this challenge has ended")
 		}
 		f, err := s.load(ctx, tx, c.Application)
@@ -155,21 +159,64 @@ func (s *Service) ToSend(ctx context.Context, challenge string) (*contact.Messag
 			return err
 		}
 		subject, err := f.subject(c.Subject)
+		if err != nil || subject.Revision != c.Revision {
+			return muster.Errorf(muster.CodeGone, "the claims have changed since: %w", err)
+		}
+		row, err := tx.Claims(ctx, subject.ID, subject.Revision)
 		if err != nil {
 			return err
 		}
-		address, locale, err := s.target(ctx, tx, f, subject, way)
-		if err != nil {
-			return err
-		}
-		code := contact.NewCode()
-		if err := tx.SetCode(ctx, c.ID, s.Vault.CodeMAC(c.ID, code)); err != nil {
-			return err
-		}
-		out = &contact.Message{Method: c.Method, To: address, Code: code, Locale: locale, Reference: c.ID}
+		item = vault.Item{KeyID: subject.Key, Place: claimsPlace(subject.ID, row.Revision), Sealed: row.Sealed}
 		return nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	values, err := s.Vault.Reveal(ctx, vault.RevealRequest{
+		Operator: "muster", Purpose: vault.PurposeDelivery, Case: c.ID, Items: []vault.Item{item},
+	}, s.Journal)
+	if err != nil {
+		return nil, err
+	}
+	address, locale, err := s.addressIn(values[0], way)
+	if err != nil {
+		return nil, err
+	}
+	code := contact.NewCode()
+	if err := s.DB.InTx(ctx, func(tx Tx) error { return tx.SetCode(ctx, c.ID, s.Vault.CodeMAC(c.ID, code)) }); err != nil {
+		return nil, err
+	}
+	return &contact.Message{Method: c.Method, To: address, Code: code, Locale: locale, Reference: c.ID}, nil
+}
+
+// addressIn reads the address in one subject's opened piece, and the language of
+// the notice where the piece is the customer's.
+func (s *Service) addressIn(data []byte, way Contact) (address, locale string, err error) {
+	if data == nil {
+		return "", "", muster.Errorf(muster.CodeGone, "this subject's claims are erased")
+	}
+	var p piece
+	if err := decodePiece(data, &p); err != nil {
+		return "", "", err
+	}
+	app := &muster.Application{}
+	if p.Rest != nil {
+		app = p.Rest
+	}
+	switch {
+	case p.Party != nil:
+		app.Customer = *p.Party
+	case p.Signatory != nil:
+		app.Customer = muster.Party{Kind: muster.Individual, Name: p.Signatory.Name, Email: p.Signatory.Email, Phone: p.Signatory.Phone}
+	}
+	if app.Notice != nil {
+		locale = app.Notice.Locale
+	}
+	address = way.Address(s.Checker.Contacts(&app.Customer))
+	if address == "" {
+		return "", "", muster.Errorf(muster.CodeGone, "the address is no longer stated")
+	}
+	return address, locale, nil
 }
 
 // Respond takes the code that a person typed. The attempt is spent, and synced,

@@ -98,7 +98,17 @@ func (s *Service) indexRows(c *validate.Checked, subjects []*muster.SubjectRecor
 
 func (s *Service) indexRow(v value, r *muster.SubjectRecord, key vault.Key, now time.Time) muster.IndexRow {
 	h := s.Vault.HandleFor(v.kind, key)
-	return muster.IndexRow{Kind: string(v.kind), Digest: s.Vault.Digest(v.kind, normaliser, v.value), Handle: h[:], Role: r.Role, Made: now}
+	return muster.IndexRow{Kind: string(v.kind), Digest: s.Vault.Digest(v.kind, normaliser, v.value), Handle: h[:], Role: r.Role, Made: day(now)}
+}
+
+// day cuts an index row's time to the day (UTC): a finer one would join the rows of
+// one application to each other and to it, which handles are made not to allow. A
+// window of a count begins with a whole day for it.
+func day(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(24 * time.Hour)
 }
 
 // count fills the counts that packs ask for, of the kinds whose digests are
@@ -112,7 +122,7 @@ func (s *Service) count(ctx context.Context, tx Tx, facts *muster.Facts, fresh d
 		}
 		var n int64
 		for _, digest := range list {
-			k, err := tx.CountHandles(ctx, want.Of, digest, want.Roles, want.Since(facts.At))
+			k, err := tx.CountHandles(ctx, want.Of, digest, want.Roles, day(want.Since(facts.At)))
 			if err != nil {
 				return err
 			}

@@ -75,8 +75,8 @@ type View struct {
 
 // RevealRequest names why clear values are wanted.
 type RevealRequest struct {
-	Purpose string `json:"purpose" doc:"support | review | examiner | court | subject_access"`
-	Case    string `json:"case,omitempty" doc:"the reference of the case or request, no personal data"`
+	Purpose string `json:"purpose" doc:"support | review | examiner | court | subject_access | abuse; one that a pack in effect names"`
+	Case    string `json:"case" pattern:"^[A-Za-z0-9._-]{1,64}$" doc:"reference of the case or request; no personal data"`
 }
 
 // Revealed is an application with its clear values.

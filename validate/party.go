@@ -134,6 +134,17 @@ func (k *check) party(p *muster.Party, s Subject) {
 	k.out.Normal.Subjects = append(k.out.Normal.Subjects, n)
 }
 
+// Contacts reads e-mail address and telephone of claims that passed before. A
+// telephone in national form is read with the country of the party's own address.
+func (c *Checker) Contacts(p *muster.Party) *NormalSubject {
+	k, s, n := &check{c: c}, Subject{}, &NormalSubject{}
+	if p.Address != nil && c.countries[p.Address.Country] {
+		s.Country = p.Address.Country
+	}
+	k.contacts(p.Email, p.Phone, s.Country, &s, n)
+	return n
+}
+
 func emptyAddress(a *muster.Address) bool {
 	return len(a.Lines) == 0 && a.DependentLocality == "" && a.Locality == "" && a.Region == "" && a.PostalCode == "" &&
 		a.SortingCode == "" && a.Country == ""

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -101,6 +102,13 @@ func (h *house) openStores(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
+	// A key store that is away must not be made anew: what is sealed would look lost.
+	if _, missing := os.Stat(keys.Path); keys.Path != "" && missing != nil && !o.create {
+		return &muster.Error{
+			Code: muster.CodeNotFound, Message: "there is no key store at " + keys.Path,
+			Hint: "restore it from its backup; nothing was changed",
+		}
+	}
 	if h.db, err = store.Open(ctx, data); err != nil {
 		return err
 	}
@@ -168,7 +176,7 @@ func (h *house) wire(ctx context.Context) (err error) {
 	h.listeners = &listeners{db: h.db}
 	h.onboard = onboard.New(onboard.Config{
 		DB: store.As[onboard.Tx](h.db), Vault: h.vault, Journal: h.journal, Checker: h.checker, Programme: h.programme,
-		Listeners: h.listeners, Proofs: h.book, Clock: h.clock, Mode: h.meta.Mode, CustomerURL: h.conf.CustomerURL, Ways: ways(),
+		Listeners: h.listeners, Proofs: h.book, Clock: h.clock, Mode: h.meta.Mode, CustomerURL: h.conf.CustomerURL, Ways: h.ways(),
 	})
 	h.review = review.New(review.Config{
 		DB: store.As[review.Tx](h.db), Staff: h.staff, Programme: h.programme, Finder: finder{h.onboard},
@@ -206,11 +214,12 @@ func (h *house) close(ctx context.Context) {
 
 // ways is the table of methods of verification. A new method is its own folder
 // below verify/ and a row here.
-func ways() onboard.Ways {
+func (h *house) ways() onboard.Ways {
+	sandbox := h.meta.Mode == muster.ModeSandbox
 	return onboard.Ways{
 		Contact: map[string]onboard.Contact{
-			contact.Email: {Method: contact.EmailMethod, Kind: vault.KindEmail, Address: func(n *validate.NormalSubject) string { return n.Email }},
-			contact.Phone: {Method: contact.PhoneMethod, Kind: vault.KindPhone, Address: func(n *validate.NormalSubject) string { return n.Phone }},
+			contact.Email: {Method: contact.EmailMethod, Ready: sandbox || h.conf.Mail.Server != "", Kind: vault.KindEmail, Address: func(n *validate.NormalSubject) string { return n.Email }},
+			contact.Phone: {Method: contact.PhoneMethod, Ready: sandbox || h.conf.SMS.URL != "", Kind: vault.KindPhone, Address: func(n *validate.NormalSubject) string { return n.Phone }},
 		},
 		Recorded: map[string]onboard.Recorded{
 			document.Manual: {Method: document.ManualMethod, Take: func(s onboard.Seen, input []byte) (*onboard.Found, error) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -95,6 +96,9 @@ func initialise(ctx context.Context, dir string, c Config, operator string, chos
 	base := defaults(".")
 	if c.Origin == "" {
 		c.Origin = "muster.invalid/" + muster.NewID("", time.Now())[10:]
+	}
+	if c.Mode == muster.ModeSandbox && !strings.Contains(c.Origin, muster.ModeSandbox) {
+		c.Origin += "/" + muster.ModeSandbox // a log that can be mistaken for no other
 	}
 	base.Listen, base.Mode, base.Origin, base.Database, base.KeyDatabase = c.Listen, c.Mode, c.Origin, c.Database, c.KeyDatabase
 	base.CustomerURL, base.Data, base.Keys = c.CustomerURL, "data", "keys"

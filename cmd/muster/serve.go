@@ -105,7 +105,9 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group.Go(func() error {
 		return h.every(ctx, time.Minute, "count", func(ctx context.Context) error { return m.count(ctx, h.db) })
 	})
-	return group.Wait()
+	err = group.Wait()
+	h.log.Info("stopped", "error", err) // an end that was asked for, and not a kill
+	return err
 }
 
 // every runs a duty again and again until ctx ends. One that fails is logged and
@@ -179,7 +181,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 	if tracer != nil {
 		c.Tracer = tracer
 	}
-	all := ways()
+	all := h.ways()
 	for _, w := range all.Contact {
 		c.Methods = append(c.Methods, w.Method)
 	}

@@ -260,8 +260,8 @@ func (f finder) Resolve(ctx context.Context, tx review.Tx, r *muster.ReviewRecor
 func ways() onboard.Ways {
 	return onboard.Ways{
 		Contact: map[string]onboard.Contact{
-			contact.Email: {Method: contact.EmailMethod, Kind: vault.KindEmail, Address: func(n *validate.NormalSubject) string { return n.Email }},
-			contact.Phone: {Method: contact.PhoneMethod, Kind: vault.KindPhone, Address: func(n *validate.NormalSubject) string { return n.Phone }},
+			contact.Email: {Method: contact.EmailMethod, Ready: true, Kind: vault.KindEmail, Address: func(n *validate.NormalSubject) string { return n.Email }},
+			contact.Phone: {Method: contact.PhoneMethod, Ready: true, Kind: vault.KindPhone, Address: func(n *validate.NormalSubject) string { return n.Phone }},
 		},
 		Recorded: map[string]onboard.Recorded{
 			document.Manual: {Method: document.ManualMethod, Take: func(s onboard.Seen, input []byte) (*onboard.Found, error) {
