@@ -44,9 +44,11 @@ func (b *bundle) token(by muster.Principal, operator string, scopes ...muster.Sc
 // entries of a type, as they were committed to.
 func (b *bundle) entries(kind string) (list []string) {
 	b.Helper()
-	for _, e := range roomtest.View(b.Rooms, func(ctx context.Context, tx *store.Tx) ([]*muster.EntryRecord, error) {
+	all := roomtest.View(b.Rooms, func(ctx context.Context, tx *store.Tx) ([]*muster.EntryRecord, error) {
 		return tx.Entries(ctx, muster.Page{Limit: 1000})
-	}) {
+	})
+	slices.SortFunc(all, func(a, b *muster.EntryRecord) int { return int(a.Leaf - b.Leaf) }) // ids of one millisecond have no order
+	for _, e := range all {
 		if e.Type == kind {
 			list = append(list, e.Operator+" "+e.About.ID+" "+string(e.Body))
 		}
