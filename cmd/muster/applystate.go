@@ -31,8 +31,8 @@ const maxState = 64 << 20
 
 // open opens the file where the last run stopped, and counts its lines (0: unknown).
 // A state of another file, server or time is passed over: posting again is safe.
-func (a *apply) open(server string) (io.ReadCloser, *applyState, int, error) {
-	st := &applyState{Format: 1, Server: server, Summary: applySummary{Outcomes: map[string]int{}, NotTaken: []*notTaken{}}}
+func (a *apply) open(server string) (_ io.ReadCloser, st *applyState, total int, err error) {
+	st = &applyState{Format: 1, Server: server, Summary: applySummary{Outcomes: map[string]int{}, NotTaken: []*notTaken{}}}
 	if a.file == "-" {
 		return io.NopCloser(a.in), st, 0, nil
 	}
@@ -40,6 +40,11 @@ func (a *apply) open(server string) (io.ReadCloser, *applyState, int, error) {
 	if err != nil {
 		return nil, nil, 0, err
 	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		return f, st, 0, err // a pipe: it cannot be read twice
@@ -48,8 +53,7 @@ func (a *apply) open(server string) (io.ReadCloser, *applyState, int, error) {
 	if st.path = a.state; st.path == "" {
 		st.path = a.file + ".progress"
 	}
-	total, err := countLines(f)
-	if err != nil {
+	if total, err = countLines(f); err != nil {
 		return f, st, 0, err
 	}
 	was, err := readState(st.path)

@@ -74,8 +74,11 @@ func newApplicationShow(t terminal) *cobra.Command {
 
 func printApplication(t terminal, v *onboard.View) error {
 	rows := [][]string{
-		{"application", v.Application}, {"state", v.State}, {"account", v.Account + " (" + v.AccountState + ")"},
-		{"received", when(v.Received)}, {"claims", fmt.Sprintf("revision %d, version %d", v.Revision, v.Version)},
+		{"application", v.Application},
+		{"state", v.State},
+		{"account", v.Account + " (" + v.AccountState + ")"},
+		{"received", when(v.Received)},
+		{"claims", fmt.Sprintf("revision %d, version %d", v.Revision, v.Version)},
 	}
 	if v.Review != "" {
 		rows = append(rows, []string{"review", v.Review})

@@ -54,11 +54,3 @@ func when(t time.Time) string {
 	}
 	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
-
-// yes is a word for a mark in a column.
-func yes(b bool, word string) string {
-	if b {
-		return word
-	}
-	return ""
-}
