@@ -234,6 +234,14 @@ func TestSandbox(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("the pack that shows outcomes opens nothing by itself", func(t *testing.T) {
+		t.Parallel()
+		for _, mode := range []string{muster.ModeProduction, muster.ModeSandbox} {
+			b := setupWith(t, roomtest.Options{Mode: mode, Packs: []string{roomtest.Pack(t, "sandbox")}})
+			_, err := b.post(roomtest.Person("app-1"))
+			b.fails(err, muster.CodeUnavailable)
+		}
+	})
 	t.Run("in production neither does", func(t *testing.T) {
 		t.Parallel()
 		b := setupWith(t, roomtest.Options{Packs: []string{roomtest.Pack(t, "us-iaas-cip"), roomtest.Pack(t, "sandbox")}})

@@ -28,6 +28,8 @@ func (s *Service) decide(ctx context.Context, tx Tx, f *file, facts *muster.Fact
 	enforce, observe := s.Programme.At(now)
 	if i := slices.IndexFunc(enforce, isSandbox); i >= 0 && facts.Magic != "" {
 		enforce, observe = enforce[i:i+1], nil // who asked to see an outcome sees that one
+	} else { // nobody else is decided by it: where it stands alone, nothing opens
+		enforce, observe = slices.DeleteFunc(enforce, isSandbox), slices.DeleteFunc(observe, isSandbox)
 	}
 	if len(enforce)+len(observe) == 0 {
 		return nil, &muster.Error{
