@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -55,6 +56,8 @@ func (a *API) tryOnce(c *call, r *http.Request, h http.HandlerFunc) error {
 	if !isKey(key) {
 		return muster.Invalid(muster.Fault{Code: "idempotency_key", Detail: "Idempotency-Key is 1 to 64 letters, digits, dots, dashes and underscores"})
 	}
+	// A caller may have put a telephone number there: the store gets a keyed digest of it.
+	key = a.kept(key)
 	data, err := io.ReadAll(r.Body)
 	if err != nil || int64(len(data)) > c.route.bound() {
 		return errTooLarge
@@ -99,6 +102,11 @@ func (a *API) tryOnce(c *call, r *http.Request, h http.HandlerFunc) error {
 	c.WriteHeader(status)
 	_, _ = c.Write(body)
 	return nil
+}
+
+// kept is an Idempotency-Key as the store has it.
+func (a *API) kept(key string) string {
+	return hex.EncodeToString(a.Seals.RequestMAC([]byte("Idempotency-Key\n" + key)))
 }
 
 // again answers a request whose key is taken.
