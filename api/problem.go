@@ -160,10 +160,23 @@ func translate(m *huma.ErrorModel, known map[string]bool) error {
 			if d.Message == validation.MsgUnexpectedProperty {
 				fault.Code, fault.Detail = "unknown_field", "this object has a field that is not in its shape"
 			}
+			if name := missing(d.Message); known[name] {
+				fault.Pointer, fault.Code, fault.Detail = fault.Pointer+"/"+name, "required", "is needed"
+			}
 		}
 		faults = append(faults, fault)
 	}
 	return muster.Invalid(faults...)
+}
+
+// missing is the property that the library says is absent, "" for another message.
+func missing(msg string) string {
+	before, after, ok := strings.Cut(validation.MsgExpectedRequiredProperty, "%s")
+	name, fits := strings.CutPrefix(msg, before)
+	if name, tail := strings.CutSuffix(name, after); ok && fits && tail {
+		return name
+	}
+	return ""
 }
 
 // safeDetail keeps of the library's messages what our own schema made. What

@@ -19,7 +19,7 @@ var examples = map[string]string{
 	"challenge":         `{"method":"contact.email"}`,
 	"respond":           `{"code":"123456"}`,
 	"recordEvidence":    `{"method":"document.manual","input":{"type":"passport"}}`,
-	"reveal":            `{"purpose":"support"}`,
+	"reveal":            `{"purpose":"support","case":"c-1"}`,
 	"moveAccount":       `{"to":"closing","reason":"left"}`,
 	"resolveReview":     `{"finding":"clear","reason":"seen"}`,
 	"proposeActivation": `{"source":"id: p"}`,
