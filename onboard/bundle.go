@@ -3,6 +3,7 @@ package onboard
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/journal"
@@ -42,6 +43,13 @@ func (s *Service) Bundle(ctx context.Context, by muster.Principal, decision, aud
 	if err != nil {
 		return nil, err
 	}
+	var d muster.Decision
+	if err := json.Unmarshal(r.Body, &d); err != nil {
+		return nil, muster.Errorf(muster.CodeInternal, "a stored decision is not what it should be: %w", err)
+	}
+	if err := s.fitFor(ctx, r, audience); err != nil {
+		return nil, err
+	}
 	opened, err := s.Vault.RevealFacts(ctx, vault.RevealRequest{Operator: by.Operator, Purpose: purpose, Case: r.ID}, r.ID, r.Facts, s.Journal)
 	if err != nil {
 		return nil, err
@@ -66,10 +74,6 @@ func (s *Service) Bundle(ctx context.Context, by muster.Principal, decision, aud
 		}
 		b.Facts = append(b.Facts, part)
 	}
-	var d muster.Decision
-	if err := json.Unmarshal(r.Body, &d); err != nil {
-		return nil, muster.Errorf(muster.CodeInternal, "a stored decision is not what it should be: %w", err)
-	}
 	for _, ref := range d.Packs {
 		p, err := s.Programme.Pack(ctx, ref.Digest)
 		if err != nil {
@@ -81,4 +85,20 @@ func (s *Service) Bundle(ctx context.Context, by muster.Principal, decision, aud
 		return nil, err
 	}
 	return b.Marshal()
+}
+
+// fitFor refuses a customer's bundle of a decision with a hidden ground: what the
+// log commits to names the rule, and cannot be cut.
+func (s *Service) fitFor(ctx context.Context, r *muster.DecisionRecord, audience string) error {
+	if audience != tlog.AudienceCustomer {
+		return nil
+	}
+	full, err := s.fill(ctx, r)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(slices.Concat(full.Reasons, full.Observed), func(x muster.Reason) bool { return x.Hidden }) {
+		return muster.Errorf(muster.CodeForbidden, "there is no bundle of this decision for this audience")
+	}
+	return nil
 }
