@@ -154,7 +154,7 @@ func (c *client) apply(app any) (*onboard.Answer, error) {
 		out := &onboard.Answer{}
 		return out, json.Unmarshal(a.body, out)
 	case http.StatusUnprocessableEntity:
-		return nil, errRefused
+		return nil, fmt.Errorf("%w: %s", errRefused, a.body)
 	}
 	return nil, fmt.Errorf("%d: %s", a.status, a.body)
 }
