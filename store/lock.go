@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"os"
 	"syscall"
 
@@ -26,4 +27,8 @@ func takeLock(path string) (*lockFile, error) {
 	return &lockFile{f}, nil
 }
 
-func (l *lockFile) release() error { return l.f.Close() }
+// release unlocks before it closes: a child that was forked a moment ago has the
+// file too until it executes, and closing alone would leave the lock with it.
+func (l *lockFile) release() error {
+	return errors.Join(syscall.Flock(int(l.f.Fd()), syscall.LOCK_UN), l.f.Close())
+}

@@ -45,7 +45,7 @@ func TestRotationThatStoppedIsGoneOnWith(t *testing.T) {
 	if code, out, _ := session(t.Context(), "keys", "verify", "--config", config, "--json"); code != exitOK || !strings.Contains(out, `"epochs":[{"epoch":2,`) || !strings.Contains(out, `"pending":false`) {
 		t.Errorf("verify: code %d\n%s", code, out)
 	}
-	if code, out, _ := session(t.Context(), "log", "audit", "--config", config, "--json"); code != exitOK || !strings.Contains(out, `"key":2`) {
-		t.Errorf("audit: code %d\n%s", code, out)
+	if code, out, errs := session(t.Context(), "log", "audit", "--config", config, "--json"); code != exitOK || !strings.Contains(out, `"key":2`) {
+		t.Errorf("audit: code %d\n%s%s", code, out, errs)
 	}
 }

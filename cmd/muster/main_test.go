@@ -108,24 +108,3 @@ func TestURLOfAConfiguration(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
-
-func FuzzConfig(f *testing.F) {
-	for _, seed := range []string{
-		"", "listen: 127.0.0.1:1\n", "listen: [1]\n", "mode: sandbox\norigin: a/b\nwitnesses:\n  - url: http://x\n    key: k\n",
-		"tls: {certificate: a, key: b}\n", "unknown: 1\n", "a: &a [*a]\n", "\xff", "listen: a\nlisten: b\n", "mail:\n\tserver: x\n",
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		c := defaults(".")
-		if err := decodeConfig(b, &c); err != nil {
-			if code := muster.ErrorCode(err); code != muster.CodeInvalid {
-				t.Errorf("code %s: %v", code, err)
-			}
-			return
-		}
-		if err := c.check(); err != nil && muster.ErrorCode(err) != muster.CodeInvalid {
-			t.Errorf("%v", err)
-		}
-	})
-}
