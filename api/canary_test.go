@@ -96,7 +96,7 @@ func TestNoRejectedValueComesBack(t *testing.T) {
 	for _, s := range spans.GetSpans() {
 		names += s.Name
 		for _, a := range s.Attributes {
-			names += " " + a.Value.Emit()
+			names += " " + a.Value.String()
 		}
 	}
 	for _, canary := range canaries {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
-
 	"strconv"
 	"strings"
 	"time"

@@ -57,42 +57,55 @@ func (h *house) Principal(_ context.Context, secret string) (muster.Principal, e
 	}
 	return muster.Principal{Operator: "opr_1", Token: "tok_1", Scopes: s}, nil
 }
+
 func (h *house) Apply(_ context.Context, by muster.Principal, b []byte) (*onboard.Answer, error) {
 	return answer, h.did(by, string(b))
 }
+
 func (h *house) Correct(_ context.Context, _ muster.Principal, id string, v int64, p []byte) (*onboard.Answer, error) {
 	return answer, h.did(id, v, string(p))
 }
+
 func (h *house) Withdraw(_ context.Context, _ muster.Principal, id string, v int64) (*onboard.Answer, error) {
 	return answer, h.did(id, v)
 }
+
 func (h *house) View(_ context.Context, id string) (*onboard.View, error) {
 	return &onboard.View{Answer: *answer}, h.did(id)
 }
+
 func (h *house) Challenge(_ context.Context, _ muster.Principal, id string, r onboard.ChallengeRequest) (*onboard.ChallengeAnswer, error) {
 	return &onboard.ChallengeAnswer{Challenge: "chl_1"}, h.did(id, r)
 }
+
 func (h *house) Respond(_ context.Context, _ muster.Principal, id, code string) (*onboard.Answer, error) {
 	return answer, h.did(id, code)
 }
+
 func (h *house) Record(_ context.Context, _ muster.Principal, id string, in onboard.EvidenceInput) (*onboard.Answer, error) {
 	return answer, h.did(id, in)
 }
+
 func (h *house) Reveal(_ context.Context, _ muster.Principal, id string, r onboard.RevealRequest) (*onboard.Revealed, error) {
 	return &onboard.Revealed{}, h.did(id, r)
 }
+
 func (h *house) Explain(_ context.Context, id string) (*muster.Decision, error) {
 	return &muster.Decision{ID: id}, h.did(id)
 }
+
 func (h *house) Bundle(_ context.Context, _ muster.Principal, id, audience string, sizes ...int64) ([]byte, error) {
 	return []byte(`{}`), h.did(id, audience, sizes)
 }
+
 func (h *house) ListDecisions(_ context.Context, app string, p muster.Page) ([]*muster.DecisionRecord, error) {
 	return []*muster.DecisionRecord{{ID: "dec_1"}}, h.did(app, p)
 }
+
 func (h *house) MoveAccount(_ context.Context, _ muster.Principal, ref string, v int64, m onboard.Move) (*muster.AccountRecord, error) {
 	return &muster.AccountRecord{ID: "acc_1", Reference: ref, Version: v + 1}, h.did(ref, v, m)
 }
+
 func (h *house) ListApplications(_ context.Context, state string, p muster.Page) ([]*muster.ApplicationRecord, error) {
 	var rows []*muster.ApplicationRecord
 	for i := range 5 {
@@ -102,30 +115,39 @@ func (h *house) ListApplications(_ context.Context, state string, p muster.Page)
 	}
 	return rows, h.did(state, p)
 }
+
 func (h *house) ListCustomers(_ context.Context, p muster.Page) ([]*muster.CustomerRecord, error) {
 	return []*muster.CustomerRecord{{ID: "cus_1"}}, h.did(p)
 }
+
 func (h *house) Customer(_ context.Context, id string) (*muster.CustomerRecord, error) {
 	return &muster.CustomerRecord{ID: id, Version: 2}, h.did(id)
 }
+
 func (h *house) AccountsOf(context.Context, string) ([]*muster.AccountRecord, error) {
 	return []*muster.AccountRecord{{ID: "acc_1"}}, h.err
 }
+
 func (h *house) Account(_ context.Context, id string) (*muster.AccountRecord, error) {
 	return &muster.AccountRecord{ID: "acc_1", Reference: id, Version: 3}, h.did(id)
 }
+
 func (h *house) Resolve(_ context.Context, _ muster.Principal, id string, v int64, f review.Finding) (*muster.ReviewRecord, bool, error) {
 	return &muster.ReviewRecord{ID: id, Version: v + 1}, f.Finding == review.Clear, h.did(id, v, f)
 }
+
 func (h *house) ListReviews(_ context.Context, state string, p muster.Page) ([]*muster.ReviewRecord, error) {
 	return []*muster.ReviewRecord{{ID: "rev_1"}}, h.did(state, p)
 }
+
 func (h *house) Review(_ context.Context, id string) (*muster.ReviewRecord, error) {
 	return &muster.ReviewRecord{ID: id, Version: 1, Proposal: []byte("sealed")}, h.did(id)
 }
+
 func (h *house) Propose(_ context.Context, by string, p programme.Proposal) (*muster.ActivationRecord, error) {
 	return &muster.ActivationRecord{ID: "act_1", Proposer: by}, h.did(p)
 }
+
 func (h *house) ReplayDraft(context.Context, string, programme.Draft) (*policy.ReplayReport, error) {
 	return &policy.ReplayReport{Moves: map[string]int{}}, nil
 }
@@ -133,15 +155,19 @@ func (h *house) ReplayDraft(context.Context, string, programme.Draft) (*policy.R
 func (h *house) Approve(_ context.Context, by, id string) (*muster.ActivationRecord, error) {
 	return &muster.ActivationRecord{ID: id, Approver: by}, h.did(id)
 }
+
 func (h *house) ListPacks(_ context.Context, p muster.Page) ([]*muster.PackRecord, error) {
 	return []*muster.PackRecord{{ID: "p", Digest: "d"}}, h.did(p)
 }
+
 func (h *house) Pack(_ context.Context, d string) (*muster.PackRecord, error) {
 	return &muster.PackRecord{Digest: d, Source: []byte("id: p\n")}, h.did(d)
 }
+
 func (h *house) Activations(context.Context) ([]muster.ActivationRecord, error) {
 	return []muster.ActivationRecord{{ID: "act_1", Digest: "d"}, {ID: "act_2", Digest: "e"}}, h.err
 }
+
 func (h *house) Add(_ context.Context, _, name string) (*muster.OperatorRecord, error) {
 	return &muster.OperatorRecord{ID: "opr_2", Name: name}, h.did(name)
 }
@@ -153,26 +179,34 @@ func (h *house) Revoke(_ context.Context, _, id string) error { return h.did(id)
 func (h *house) Operators(context.Context) ([]muster.OperatorRecord, error) {
 	return []muster.OperatorRecord{{ID: "opr_1"}}, h.did()
 }
+
 func (h *house) ListTokens(_ context.Context, o string, p muster.Page) ([]*muster.TokenRecord, error) {
 	return []*muster.TokenRecord{{ID: "tok_1", MAC: []byte("mac")}}, h.did(o, p)
 }
+
 func (h *house) AddWebhook(_ context.Context, _ string, w muster.WebhookRecord) (*muster.WebhookRecord, string, error) {
 	w.ID, w.Version = "whk_1", 1
 	return &w, "whsec_shownonce", h.did(w)
 }
+
 func (h *house) ChangeWebhook(_ context.Context, _ string, w muster.WebhookRecord) (*muster.WebhookRecord, error) {
 	return &w, h.did(w)
 }
+
 func (h *house) RemoveWebhook(_ context.Context, _, id string, v int64) error { return h.did(id, v) }
+
 func (h *house) RotateSecret(_ context.Context, _, id string, v int64) (*muster.WebhookRecord, string, error) {
 	return &muster.WebhookRecord{ID: id, Version: v + 1}, "whsec_shownonce", h.did(id, v)
 }
+
 func (h *house) ListWebhooks(_ context.Context, p muster.Page) ([]*muster.WebhookRecord, error) {
 	return []*muster.WebhookRecord{{ID: "whk_1", Secret: []byte("sealed")}}, h.did(p)
 }
+
 func (h *house) Webhook(_ context.Context, id string) (*muster.WebhookRecord, error) {
 	return &muster.WebhookRecord{ID: id, URL: "https://hooks.test/", Enabled: true, Version: 4}, h.did(id)
 }
+
 func (h *house) ListDeliveries(_ context.Context, id string, p muster.Page) ([]*muster.DeliveryRecord, error) {
 	return []*muster.DeliveryRecord{{Message: "msg_1", Attempt: 2}}, h.did(id, p)
 }
@@ -184,6 +218,7 @@ func (h *house) Checkpoint(context.Context) ([]byte, error) { return []byte("o\n
 func (h *house) Tile(_ context.Context, p string) ([]byte, error) {
 	return []byte(p), h.did(p)
 }
+
 func (h *house) Claim(_ context.Context, r *muster.IdempotencyRecord) (*muster.IdempotencyRecord, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -193,12 +228,14 @@ func (h *house) Claim(_ context.Context, r *muster.IdempotencyRecord) (*muster.I
 	h.rows[r.Operator+r.Key] = *r
 	return nil, nil
 }
+
 func (h *house) Settle(_ context.Context, r *muster.IdempotencyRecord) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.rows[r.Operator+r.Key] = *r
 	return nil
 }
+
 func (h *house) Release(_ context.Context, operator, key string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -209,6 +246,7 @@ func (h *house) RequestMAC(b []byte) []byte { return append([]byte("mac:"), b...
 func (h *house) SealAnswer(_ context.Context, o, k string, b []byte) ([]byte, error) {
 	return append([]byte(o+k), b...), nil
 }
+
 func (h *house) OpenAnswer(_ context.Context, o, k string, b []byte) ([]byte, error) {
 	return b[len(o+k):], nil
 }

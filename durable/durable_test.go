@@ -54,9 +54,11 @@ func (b broken) create(dir string, perm fs.FileMode) (f file, err error) {
 	}
 	return f, err
 }
+
 func (b broken) rename(from, to string) error {
 	return b.at("rename", func() error { return b.system.rename(from, to) })
 }
+
 func (b broken) syncDir(dir string) error {
 	return b.at("syncdir", func() error { return b.system.syncDir(dir) })
 }

@@ -103,8 +103,10 @@ func TestEvidenceOnWhatChangedCountsNoMore(t *testing.T) {
 		needs []string
 	}{
 		"another e-mail address asks for its code": {object{"customer": object{"email": "other@example.com.ng"}}, []string{"verify /customer email", "verify /customer phone"}},
-		"another name asks for papers, not for the mailbox": {object{"customer": object{"name": object{"full": "Chidinma Obi"}}},
-			[]string{"verify /customer name", "verify /customer nationality", "verify /customer phone"}},
+		"another name asks for papers, not for the mailbox": {
+			object{"customer": object{"name": object{"full": "Chidinma Obi"}}},
+			[]string{"verify /customer name", "verify /customer nationality", "verify /customer phone"},
+		},
 		"another nationality asks for it":  {object{"customer": object{"nationalities": []string{"GH"}}}, []string{"verify /customer nationality", "verify /customer phone"}},
 		"another purpose asks for nothing": {object{"request": object{"purpose": "a shop"}}, []string{"verify /customer phone"}},
 	} {

@@ -17,7 +17,6 @@ type decision struct {
 	observed bool // no pack enforces: recorded, and nothing else
 	record   *muster.DecisionRecord
 	facts    *muster.Facts
-	events   []string // that moved the accounts, for the webhooks
 }
 
 // decide settles facts, asks the packs in effect, and moves application and

@@ -198,9 +198,14 @@ func (c *checker) honest() {
 		where, text string
 		at          Cite
 	}{
-		{"ownership", d.Ownership.Text, d.Ownership.Cite}, {"status", d.Status.Text, d.Status.Cite}, {"interim", d.Interim.Text, d.Interim.Cite},
+		{"ownership", d.Ownership.Text, d.Ownership.Cite},
+		{"status", d.Status.Text, d.Status.Cite},
+		{"interim", d.Interim.Text, d.Interim.Cite},
 		{"unverified", strings.Join([]string{d.Unverified.NoOpen, d.Unverified.Interim, d.Unverified.Close, d.Unverified.Redress}, " "), d.Unverified.Cite},
-		{"reverify", d.Reverify.Text, d.Reverify.Cite}, {"notice", d.Notice.Text, d.Notice.Cite}, {"title", d.Title, Cite{}}, {"authority", d.Authority, Cite{}},
+		{"reverify", d.Reverify.Text, d.Reverify.Cite},
+		{"notice", d.Notice.Text, d.Notice.Cite},
+		{"title", d.Title, Cite{}},
+		{"authority", d.Authority, Cite{}},
 	} {
 		say(t.where, t.text, t.at)
 	}
@@ -217,8 +222,10 @@ func (c *checker) programme() {
 			c.find("situation", "non_documentary", "does not say what is done in the situation %s (REG-18)", id)
 		}
 	}
-	for name, text := range map[string]string{"no_open": d.Unverified.NoOpen, "interim": d.Unverified.Interim,
-		"close": d.Unverified.Close, "redress": d.Unverified.Redress} {
+	for name, text := range map[string]string{
+		"no_open": d.Unverified.NoOpen, "interim": d.Unverified.Interim,
+		"close": d.Unverified.Close, "redress": d.Unverified.Redress,
+	} {
 		if strings.TrimSpace(text) == "" {
 			c.find("unverified", "unverified", "does not say %s (REG-20)", name)
 		}

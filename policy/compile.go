@@ -173,8 +173,10 @@ func Compile(src []byte) (p *Pack, err error) {
 	c := compiler{p: p, index: map[string]int{}}
 	c.compile()
 	if len(c.faults) > 0 {
-		return nil, &muster.Error{Code: muster.CodeInvalid, Message: "the pack is at fault", Faults: c.faults,
-			Hint: "run muster policy check on the file"}
+		return nil, &muster.Error{
+			Code: muster.CodeInvalid, Message: "the pack is at fault", Faults: c.faults,
+			Hint: "run muster policy check on the file",
+		}
 	}
 	return p, nil
 }
@@ -255,8 +257,10 @@ func bounds(src string) (line int, why string) {
 }
 
 func yamlFault(line, column int, code, detail string) error {
-	return &muster.Error{Code: muster.CodeMalformed, Message: "the pack cannot be read",
-		Faults: []muster.Fault{{Code: code, Detail: fmt.Sprintf("%d:%d: %s", line, column, detail)}}}
+	return &muster.Error{
+		Code: muster.CodeMalformed, Message: "the pack cannot be read",
+		Faults: []muster.Fault{{Code: code, Detail: fmt.Sprintf("%d:%d: %s", line, column, detail)}},
+	}
 }
 
 func located(err error) error {
@@ -606,8 +610,10 @@ func (c *compiler) requirements() {
 		if least < 0 {
 			c.fault("verify", "1:1: requirement %q: assurance is low, substantial or high", r.ID)
 		}
-		c.p.reqs = append(c.p.reqs, requirement{Requirement: r, cond: c.cond(r.When, true),
-			any: append([]string{r.Attribute}, r.Or...), least: least})
+		c.p.reqs = append(c.p.reqs, requirement{
+			Requirement: r, cond: c.cond(r.When, true),
+			any: append([]string{r.Attribute}, r.Or...), least: least,
+		})
 	}
 	for i := range c.p.reqs {
 		r := &c.p.reqs[i]
@@ -696,8 +702,10 @@ func (c *compiler) terms() {
 	if d.Interim.Limits.Days != nil {
 		c.p.interimDays = *d.Interim.Limits.Days
 	}
-	for what, s := range map[string]string{"unverified": d.Unverified.After, "redress": d.Unverified.Answer,
-		"reverify": d.Reverify.Every, "reverify grace": d.Reverify.Grace} {
+	for what, s := range map[string]string{
+		"unverified": d.Unverified.After, "redress": d.Unverified.Answer,
+		"reverify": d.Reverify.Every, "reverify grace": d.Reverify.Grace,
+	} {
 		if s != "" {
 			c.period(what, s)
 		}

@@ -47,7 +47,7 @@ func Decide(packs []*Pack, f *muster.Facts) muster.Decision {
 // builder gathers what held.
 type builder struct {
 	d          muster.Decision
-	collecting bool // something is to be supplied
+	collecting bool   // something is to be supplied
 	interim    []*run // packs that grant interim service for what they ask
 	noInterim  bool   // one asks and grants none
 	begun      []*run // packs under which interim service has begun
@@ -84,8 +84,10 @@ func (b *builder) held(r *run, id string, party int) *muster.Reason {
 }
 
 func (t *text) reason(p *Pack, id string) muster.Reason {
-	return muster.Reason{Pack: p.doc.ID, Rule: id, Outcome: t.outcome, Code: t.code, Citation: t.citation, Status: t.status,
-		Customer: t.words.Customer, Operator: t.words.Operator, Hidden: t.hidden}
+	return muster.Reason{
+		Pack: p.doc.ID, Rule: id, Outcome: t.outcome, Code: t.code, Citation: t.citation, Status: t.status,
+		Customer: t.words.Customer, Operator: t.words.Operator, Hidden: t.hidden,
+	}
 }
 
 // collect asks for what is absent. A path belongs to its most specific field.
@@ -240,8 +242,10 @@ func (b *builder) require(r *run) {
 }
 
 func (q *requirement) need(p *Pack, s *muster.SubjectFacts) muster.Need {
-	return muster.Need{Kind: muster.NeedVerify, Subject: s.ID, Pointer: s.Pointer, Attribute: q.Attribute,
-		Methods: slices.Clone(q.Methods), Rule: p.doc.ID + "/" + q.ID, Words: q.Words.Customer}
+	return muster.Need{
+		Kind: muster.NeedVerify, Subject: s.ID, Pointer: s.Pointer, Attribute: q.Attribute,
+		Methods: slices.Clone(q.Methods), Rule: p.doc.ID + "/" + q.ID, Words: q.Words.Customer,
+	}
 }
 
 // meets reports whether accepted evidence shows the attribute or one that will do instead.

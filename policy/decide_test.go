@@ -171,11 +171,13 @@ func anyFacts(t *rapid.T) *muster.Facts {
 		}
 		return p
 	}
-	g := Given{Customer: party(muster.RoleCustomer), Access: country.Draw(t, "access"), NoNotice: rapid.Bool().Draw(t, "notice"),
+	g := Given{
+		Customer: party(muster.RoleCustomer), Access: country.Draw(t, "access"), NoNotice: rapid.Bool().Draw(t, "notice"),
 		Payment: GivenPayment{Country: country.Draw(t, "payment")}, InterimDays: rapid.IntRange(0, 40).Draw(t, "interim"),
 		State:   rapid.SampledFrom([]string{"received", "needs", "review", "approved"}).Draw(t, "state"),
 		Account: rapid.SampledFrom([]string{"pending", "limited", "active"}).Draw(t, "account"),
-		Counts:  map[string]int64{"customers_per_card": rapid.Int64Range(0, 9).Draw(t, "cards")}}
+		Counts:  map[string]int64{"customers_per_card": rapid.Int64Range(0, 9).Draw(t, "cards")},
+	}
 	for range rapid.IntRange(0, 4).Draw(t, "owners") {
 		g.Owners = append(g.Owners, party(muster.RoleOwner))
 	}

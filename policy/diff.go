@@ -97,8 +97,10 @@ func sections(d *Document) []section {
 		if f.Optional {
 			asked = "kept where given"
 		}
-		return item{f.ID, map[string]string{"asked of": plain(f.For) + " " + plain(f.Kinds), "when": f.When.Source, "asked for": asked, "parts": yesNo(f.Parts),
-			"citation": cited(f.Cite), "lawful basis": f.LawfulBasis, "read by": plain(f.ReadBy), "why": f.Why, "words for the customer": f.Words.Customer}}
+		return item{f.ID, map[string]string{
+			"asked of": plain(f.For) + " " + plain(f.Kinds), "when": f.When.Source, "asked for": asked, "parts": yesNo(f.Parts),
+			"citation": cited(f.Cite), "lawful basis": f.LawfulBasis, "read by": plain(f.ReadBy), "why": f.Why, "words for the customer": f.Words.Customer,
+		}}
 	})
 	put("Method", len(d.Methods), func(i int) item {
 		m := d.Methods[i]
@@ -112,9 +114,11 @@ func sections(d *Document) []section {
 	})
 	put("Requirement", len(d.Verify), func(i int) item {
 		q := d.Verify[i]
-		return item{q.ID, map[string]string{"asked of": plain(q.For) + " " + plain(q.Kinds), "when": q.When.Source, "attribute": strings.Join(append([]string{q.Attribute}, q.Or...), " or "),
+		return item{q.ID, map[string]string{
+			"asked of": plain(q.For) + " " + plain(q.Kinds), "when": q.When.Source, "attribute": strings.Join(append([]string{q.Attribute}, q.Or...), " or "),
 			"methods": plain(q.Methods), "assurance": string(q.Assurance), "outcome": string(q.Outcome), "clearable": yesNo(q.Clearable), "citation": cited(q.Cite),
-			"words for the customer": q.Words.Customer, "words for the operator": q.Words.Operator}}
+			"words for the customer": q.Words.Customer, "words for the operator": q.Words.Operator,
+		}}
 	})
 	put("Situation", len(d.NonDocumentary), func(i int) item {
 		s := d.NonDocumentary[i]
@@ -162,9 +166,11 @@ func (r *Rule) item() item {
 	if r.Clearable != nil {
 		clearable = yesNo(*r.Clearable)
 	}
-	return item{r.ID, map[string]string{"title": r.Title, "scope": r.Scope, "condition": r.When.Source, "outcome": string(r.Outcome), "code": r.Code, "hidden": yesNo(r.Hidden),
+	return item{r.ID, map[string]string{
+		"title": r.Title, "scope": r.Scope, "condition": r.When.Source, "outcome": string(r.Outcome), "code": r.Code, "hidden": yesNo(r.Hidden),
 		"mode": or(r.Mode, "enforce"), "limits": strings.TrimPrefix(limitWords(r.Limits), ": "), "obligations": plain(r.Obligations), "asks for": strings.Join(needs, "; "),
-		"citation": cited(r.Cite), "clearable": clearable, "words for the customer": r.Words.Customer, "words for the operator": r.Words.Operator}}
+		"citation": cited(r.Cite), "clearable": clearable, "words for the customer": r.Words.Customer, "words for the operator": r.Words.Operator,
+	}}
 }
 
 func cited(c Cite) string { return strings.TrimSpace(c.Source + " " + c.At + " " + c.Reg) }

@@ -95,8 +95,10 @@ func (g *Given) Facts() (*muster.Facts, error) {
 	}
 	f.Ownership.Open = g.OpenChains
 	add := func(p GivenParty, role muster.SubjectRole, pointer, id string) error {
-		s := muster.SubjectFacts{ID: id, Role: role, Pointer: or(p.Pointer, pointer), Kind: p.Kind, Absent: p.Absent, Country: p.Country,
-			Nationalities: p.Nationalities, Formation: p.Formation, USPersonClaim: p.Claim, Revision: max(1, p.Revision), Control: p.Control}
+		s := muster.SubjectFacts{
+			ID: id, Role: role, Pointer: or(p.Pointer, pointer), Kind: p.Kind, Absent: p.Absent, Country: p.Country,
+			Nationalities: p.Nationalities, Formation: p.Formation, USPersonClaim: p.Claim, Revision: max(1, p.Revision), Control: p.Control,
+		}
 		if s.Kind == "" {
 			s.Kind = muster.Individual
 		}
@@ -141,9 +143,11 @@ func (g *Given) Facts() (*muster.Facts, error) {
 }
 
 func (e GivenEvidence) evidence(subject string, i int, at time.Time, revision int) (muster.Evidence, error) {
-	x := muster.Evidence{ID: fmt.Sprintf("evd_%s_%d", subject, i), Subject: subject, Method: e.Method, Kind: muster.NonDocumentary,
+	x := muster.Evidence{
+		ID: fmt.Sprintf("evd_%s_%d", subject, i), Subject: subject, Method: e.Method, Kind: muster.NonDocumentary,
 		Revision: revision, Attributes: map[string]muster.Finding{}, Shows: e.Shows, Rules: e.Rules, Assurance: e.Assurance,
-		At: at.Add(-time.Minute).AddDate(0, 0, -e.DaysAgo), Producer: "opr_example"}
+		At: at.Add(-time.Minute).AddDate(0, 0, -e.DaysAgo), Producer: "opr_example",
+	}
 	if e.Method == string(muster.Resolution) {
 		x.Kind = muster.Resolution
 	}

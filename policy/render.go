@@ -263,8 +263,10 @@ func (w *writer) unknown() {
 	u := d.Unverified
 	w.line("## What happens when identity stays unknown")
 	for _, x := range []struct{ head, text string }{
-		{"When no account opens", u.NoOpen}, {"On what terms an account may be used meanwhile", u.Interim},
-		{"When it is closed, and what comes before", u.Close}, {"How a customer is heard", u.Redress},
+		{"When no account opens", u.NoOpen},
+		{"On what terms an account may be used meanwhile", u.Interim},
+		{"When it is closed, and what comes before", u.Close},
+		{"How a customer is heard", u.Redress},
 	} {
 		w.line("### %s", x.head)
 		w.line("%s", or(x.text, notProvided))

@@ -86,8 +86,10 @@ func Replay(drafts []*Pack, recorded iter.Seq[Recorded]) ReplayReport {
 }
 
 func newReport() ReplayReport {
-	return ReplayReport{Moves: map[string]int{}, RulesNew: map[string]int{}, RulesGone: map[string]int{},
-		ByCountry: map[string]map[string]Rates{}, Changed: []Changed{}}
+	return ReplayReport{
+		Moves: map[string]int{}, RulesNew: map[string]int{}, RulesGone: map[string]int{},
+		ByCountry: map[string]map[string]Rates{}, Changed: []Changed{},
+	}
 }
 
 func (r *ReplayReport) replay(drafts []*Pack, x *Recorded) {

@@ -261,7 +261,8 @@ func (s *Service) Revoke(ctx context.Context, by, id string) error {
 func (s *Service) FourEyes(ctx context.Context, tx interface {
 	Now() time.Time
 	Operators(ctx context.Context) ([]muster.OperatorRecord, error)
-}, proposer, by string, proposed time.Time) error {
+}, proposer, by string, proposed time.Time,
+) error {
 	if by != proposer {
 		return nil
 	}

@@ -36,8 +36,10 @@ func application(ctx context.Context, tx *store.Tx, seq int64, blob []byte) erro
 	if err := tx.AddIndex(ctx, rows...); err != nil {
 		return err
 	}
-	if err := tx.AddDecision(ctx, &muster.DecisionRecord{ID: dec, About: muster.Ref{Kind: "application", ID: app}, Application: app, Customer: cus,
-		At: now, Outcome: "verify", Body: blob[:2000], Facts: blob[:1500], Salt: blob[:60]}); err != nil {
+	if err := tx.AddDecision(ctx, &muster.DecisionRecord{
+		ID: dec, About: muster.Ref{Kind: "application", ID: app}, Application: app, Customer: cus,
+		At: now, Outcome: "verify", Body: blob[:2000], Facts: blob[:1500], Salt: blob[:60],
+	}); err != nil {
 		return err
 	}
 	if err := tx.Append(ctx, blob[:80], dec); err != nil {
@@ -55,8 +57,10 @@ func application(ctx context.Context, tx *store.Tx, seq int64, blob []byte) erro
 	if err := tx.PutAccount(ctx, &muster.AccountRecord{ID: acc, Reference: ref, Customer: cus, State: muster.AccPending, Decision: dec}); err != nil {
 		return err
 	}
-	return tx.PutApplication(ctx, &muster.ApplicationRecord{ID: app, Reference: ref, MAC: blob[:32], Customer: cus, Account: acc,
-		State: muster.AppNeeds, Revision: 1, Received: now, Updated: now, Decision: dec})
+	return tx.PutApplication(ctx, &muster.ApplicationRecord{
+		ID: app, Reference: ref, MAC: blob[:32], Customer: cus, Account: acc,
+		State: muster.AppNeeds, Revision: 1, Received: now, Updated: now, Decision: dec,
+	})
 }
 
 func benchmark(b *testing.B, db *store.DB) {

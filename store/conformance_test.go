@@ -127,29 +127,43 @@ func same[T any](b *bundle, want T, get func(context.Context, *store.Tx) (T, err
 
 func recordsComeBack(b *bundle) {
 	ctx, now := b.Context(), b.clock.at.Add(123456*time.Microsecond)
-	app := &muster.ApplicationRecord{ID: "app_1", Reference: "Ref.1", MAC: []byte{1}, Customer: "cus_1", Account: "acc_1", State: muster.AppNeeds,
-		Revision: 2, Received: now, Updated: now.Add(time.Hour), Decision: "dec_1", Shadow: true}
+	app := &muster.ApplicationRecord{
+		ID: "app_1", Reference: "Ref.1", MAC: []byte{1}, Customer: "cus_1", Account: "acc_1", State: muster.AppNeeds,
+		Revision: 2, Received: now, Updated: now.Add(time.Hour), Decision: "dec_1", Shadow: true,
+	}
 	cus := &muster.CustomerRecord{ID: "cus_1", Kind: muster.Entity, Made: now}
-	acc := &muster.AccountRecord{ID: "acc_1", Reference: "A-1", Customer: "cus_1", Parent: "acc_0", Relation: muster.RelationSubLessee,
-		State: muster.AccLimited, InterimSince: now, Opened: now, Decision: "dec_1"}
+	acc := &muster.AccountRecord{
+		ID: "acc_1", Reference: "A-1", Customer: "cus_1", Parent: "acc_0", Relation: muster.RelationSubLessee,
+		State: muster.AccLimited, InterimSince: now, Opened: now, Decision: "dec_1",
+	}
 	subjects := []*muster.SubjectRecord{
 		{ID: "sub_1", Customer: "cus_1", Role: muster.RoleCustomer, Pointer: "/customer", Key: "key_1", Revision: 1, Changed: map[string]int{"email": 2}},
 		{ID: "sub_2", Customer: "cus_1", Role: muster.RoleOwner, Key: "key_2", Revision: 1, Erased: now},
 	}
 	claims := []*muster.ClaimsRecord{{Subject: "sub_1", Revision: 1, At: now, By: "opr_1", Sealed: []byte("a")}, {Subject: "sub_1", Revision: 2, At: now, Sealed: []byte("b")}}
 	evidence := []*muster.EvidenceRecord{
-		{Evidence: muster.Evidence{ID: "evd_2", Subject: "sub_1", Method: "document.manual", Kind: muster.Documentary, Revision: 1,
+		{Evidence: muster.Evidence{
+			ID: "evd_2", Subject: "sub_1", Method: "document.manual", Kind: muster.Documentary, Revision: 1,
 			Attributes: map[string]muster.Finding{"name": muster.Supports}, Shows: map[string][]muster.Country{"nationality": {"NG"}},
-			Assurance: muster.AssuranceHigh, At: now, Expires: now.Add(time.Hour), Producer: "opr_1"}, Application: "app_1", Sealed: []byte("seen")},
-		{Evidence: muster.Evidence{ID: "evd_1", Subject: "sub_2", Method: "resolution", Kind: muster.Resolution, Rules: []string{"p/r"},
-			At: now.Add(time.Second), Producer: "opr_2"}, Application: "app_1"},
+			Assurance: muster.AssuranceHigh, At: now, Expires: now.Add(time.Hour), Producer: "opr_1",
+		}, Application: "app_1", Sealed: []byte("seen")},
+		{Evidence: muster.Evidence{
+			ID: "evd_1", Subject: "sub_2", Method: "resolution", Kind: muster.Resolution, Rules: []string{"p/r"},
+			At: now.Add(time.Second), Producer: "opr_2",
+		}, Application: "app_1"},
 	}
-	challenge := &muster.ChallengeRecord{ID: "chl_1", Application: "app_1", Subject: "sub_1", Method: "contact.email", Revision: 1, MAC: []byte{2},
-		Target: []byte{3}, Made: now, Expires: now.Add(time.Hour), Left: 5}
-	decision := &muster.DecisionRecord{ID: "dec_1", About: muster.Ref{Kind: "application", ID: "app_1"}, Application: "app_1", Customer: "cus_1",
-		At: now, Outcome: muster.OutcomeVerify, Observed: true, Body: []byte("{}"), Facts: []byte("f"), Salt: []byte("s")}
-	review := &muster.ReviewRecord{ID: "rev_1", Application: "app_1", Customer: "cus_1", Decision: "dec_1", Rules: []string{"p/r"},
-		State: muster.ReviewProposed, Opened: now, Proposal: []byte("{}"), Proposer: "opr_1"}
+	challenge := &muster.ChallengeRecord{
+		ID: "chl_1", Application: "app_1", Subject: "sub_1", Method: "contact.email", Revision: 1, MAC: []byte{2},
+		Target: []byte{3}, Made: now, Expires: now.Add(time.Hour), Left: 5,
+	}
+	decision := &muster.DecisionRecord{
+		ID: "dec_1", About: muster.Ref{Kind: "application", ID: "app_1"}, Application: "app_1", Customer: "cus_1",
+		At: now, Outcome: muster.OutcomeVerify, Observed: true, Body: []byte("{}"), Facts: []byte("f"), Salt: []byte("s"),
+	}
+	review := &muster.ReviewRecord{
+		ID: "rev_1", Application: "app_1", Customer: "cus_1", Decision: "dec_1", Rules: []string{"p/r"},
+		State: muster.ReviewProposed, Opened: now, Proposal: []byte("{}"), Proposer: "opr_1",
+	}
 	entry := &muster.EntryRecord{ID: "ent_1", Type: "reveal", At: now, Operator: "opr_1", About: muster.Ref{Kind: "application", ID: "app_1"}, Body: []byte("{}"), Salt: []byte("s")}
 	b.tx(func(tx *store.Tx) error {
 		return errors.Join(tx.PutApplication(ctx, app), tx.PutCustomer(ctx, cus), tx.PutAccount(ctx, acc), tx.PutSubjects(ctx, subjects...),
@@ -627,8 +641,10 @@ func handles(b *bundle) {
 		since time.Time
 		want  int64
 	}{
-		{nil, time.Time{}, 3}, {[]muster.SubjectRole{muster.RoleCustomer}, time.Time{}, 2},
-		{[]muster.SubjectRole{muster.RoleCustomer}, now.Add(-time.Hour), 1}, {[]muster.SubjectRole{muster.RoleCustomer, muster.RoleOwner}, now, 2},
+		{nil, time.Time{}, 3},
+		{[]muster.SubjectRole{muster.RoleCustomer}, time.Time{}, 2},
+		{[]muster.SubjectRole{muster.RoleCustomer}, now.Add(-time.Hour), 1},
+		{[]muster.SubjectRole{muster.RoleCustomer, muster.RoleOwner}, now, 2},
 		{[]muster.SubjectRole{muster.RoleSignatory}, time.Time{}, 0},
 	} {
 		same(b, c.want, func(ctx context.Context, tx *store.Tx) (int64, error) {

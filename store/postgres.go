@@ -102,6 +102,7 @@ func (m migrations) runPostgres(ctx context.Context, conf *pgx.ConnConfig, schem
 func (p *postgres) lanes() int { return p.writers }
 
 func (p *postgres) writer(ctx context.Context) (conn, func(), error) { return p.acquire(ctx, p.write) }
+
 func (p *postgres) reader(ctx context.Context) (conn, func(), error) { return p.acquire(ctx, p.read) }
 
 func (p *postgres) acquire(ctx context.Context, pool *pgxpool.Pool) (conn, func(), error) {

@@ -19,7 +19,6 @@ import (
 // told is a log with one decision in it, and the decision's bundle.
 type told struct {
 	*log
-	at     int // number of heads before the decision
 	heads  []Checkpoint
 	bundle Bundle
 }

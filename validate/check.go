@@ -212,7 +212,7 @@ func (k *check) token(s, pointer string) string {
 // one spelling.
 func (k *check) number(s, pointer, code string) string {
 	if len(s) > maxTokenBytes || strings.ContainsFunc(s, func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && !isSeparator(r) && strings.IndexRune("/()&,:#+'\\№º°*", r) < 0
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && !isSeparator(r) && !strings.ContainsRune("/()&,:#+'\\№º°*", r)
 	}) || strings.ContainsAny(s, "\t\r\n") {
 		k.fault(pointer, code, "is no such number: letters, digits and the separators between them")
 		return ""

@@ -187,8 +187,10 @@ func (v *Vault) recordReveal(ctx context.Context, r RevealRequest, typ EntryType
 	if rec == nil {
 		return muster.Errorf(muster.CodeInternal, "a reveal has no recorder")
 	}
-	return rec.Record(ctx, Entry{Type: typ, ID: muster.NewID(muster.PrefixRequest, v.clock()), Operator: r.Operator,
-		Purpose: r.Purpose, Case: r.Case, Kind: kind, Places: places, Subjects: distinctSubjects(places)})
+	return rec.Record(ctx, Entry{
+		Type: typ, ID: muster.NewID(muster.PrefixRequest, v.clock()), Operator: r.Operator,
+		Purpose: r.Purpose, Case: r.Case, Kind: kind, Places: places, Subjects: distinctSubjects(places),
+	})
 }
 
 func distinctSubjects(places []Place) int {

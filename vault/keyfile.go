@@ -198,9 +198,11 @@ func (k *KeyFile) Shed(_ context.Context, wraps [][]byte) error {
 // at is the cipher of a generation. k.mu is held.
 func (k *KeyFile) at(gen uint32) (cipher.AEAD, error) {
 	if gen < k.base {
-		return nil, &muster.Error{Code: muster.CodeUnavailable,
+		return nil, &muster.Error{
+			Code:    muster.CodeUnavailable,
 			Message: fmt.Sprintf("the key store is older than the root key %s: its epoch has ended and its root key is destroyed", k.ID()),
-			Hint:    "restore a backup of the key store that was made after the last rotation, or the copy of the root key of that time"}
+			Hint:    "restore a backup of the key store that was made after the last rotation, or the copy of the root key of that time",
+		}
 	}
 	key := step(k.key, gen-k.base)
 	key, err := hkdf32(key[:], "muster root wrap")

@@ -233,8 +233,10 @@ func (v *Vault) openSet(ctx context.Context, create bool) error {
 		return err
 	}
 	if stored.Version == 0 && !create {
-		return &muster.Error{Code: muster.CodeNotFound, Message: "the key store holds no keys",
-			Hint: "a lost key store is not made anew over existing data: restore its backup; for a new deployment run muster init"}
+		return &muster.Error{
+			Code: muster.CodeNotFound, Message: "the key store holds no keys",
+			Hint: "a lost key store is not made anew over existing data: restore its backup; for a new deployment run muster init",
+		}
 	}
 	if err := v.Refresh(ctx); err != nil {
 		return err
@@ -288,15 +290,19 @@ func (v *Vault) refresh(ctx context.Context) error {
 func (v *Vault) unwrapSet(ctx context.Context, stored Set) (*keyset, error) {
 	const hint = "start with the root key that this key store was made with (muster keys verify), or restore the key store from its backup"
 	if stored.Root != v.kms.ID() {
-		return nil, &muster.Error{Code: muster.CodeUnavailable, Hint: hint,
-			Message: fmt.Sprintf("the key store belongs to the root key %q, and this is %q", stored.Root, v.kms.ID())}
+		return nil, &muster.Error{
+			Code: muster.CodeUnavailable, Hint: hint,
+			Message: fmt.Sprintf("the key store belongs to the root key %q, and this is %q", stored.Root, v.kms.ID()),
+		}
 	}
 	k := &keyset{version: stored.Version, epoch: stored.Epoch, plain: map[ref][32]byte{}, wrapped: map[ref][]byte{}}
 	for _, row := range stored.Rows {
 		p, err := v.kms.Unwrap(ctx, row.Wrapped, v.setAD(row.Name, row.Version))
 		if err != nil {
-			return nil, &muster.Error{Code: muster.CodeUnavailable, Hint: hint, Cause: err,
-				Message: fmt.Sprintf("the root key %q does not open the key %s/%d of this key store and deployment", v.kms.ID(), row.Name, row.Version)}
+			return nil, &muster.Error{
+				Code: muster.CodeUnavailable, Hint: hint, Cause: err,
+				Message: fmt.Sprintf("the root key %q does not open the key %s/%d of this key store and deployment", v.kms.ID(), row.Name, row.Version),
+			}
 		}
 		if len(p) != 32 || row.Version < 1 {
 			return nil, muster.Errorf(muster.CodeUnavailable, "the key %s/%d of the key store is damaged", row.Name, row.Version)

@@ -175,6 +175,7 @@ func (k xorKMS) Wrap(_ context.Context, p, _ []byte) ([]byte, error) {
 	}
 	return out, nil
 }
+
 func (k xorKMS) Unwrap(ctx context.Context, w, ad []byte) ([]byte, error) { return k.Wrap(ctx, w, ad) }
 
 func TestLostKeyOfTheSetIsAnErrorAtOpen(t *testing.T) {

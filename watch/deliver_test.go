@@ -155,9 +155,11 @@ func TestWhatAReceiverAnswers(t *testing.T) {
 		from   time.Duration // earliest next attempt; 0: none
 		to     time.Duration
 	}{
-		"created":     {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201) }},
-		"not found":   {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, code: "http_404", from: 5 * time.Second, to: 6 * time.Second},
-		"redirect":    {answer: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }, code: "redirect", from: 5 * time.Second, to: 6 * time.Second},
+		"created":   {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201) }},
+		"not found": {answer: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, code: "http_404", from: 5 * time.Second, to: 6 * time.Second},
+		"redirect": {answer: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, code: "redirect", from: 5 * time.Second, to: 6 * time.Second},
 		"in a minute": {answer: wait("60"), code: "http_429", from: time.Minute, to: 67 * time.Second},
 		"in no time":  {answer: wait("0"), code: "http_429", from: 5 * time.Second, to: 6 * time.Second},
 		"at a time":   {answer: wait("Sun, 01 Mar 2026 13:00:00 GMT"), code: "http_429", from: time.Hour, to: 67 * time.Minute},

@@ -92,42 +92,55 @@ func write[T any](ctx context.Context, t failing, x T, do func(context.Context, 
 func (t failing) PutApplication(ctx context.Context, r *muster.ApplicationRecord) error {
 	return write(ctx, t, r, t.Tx.PutApplication)
 }
+
 func (t failing) PutCustomer(ctx context.Context, r *muster.CustomerRecord) error {
 	return write(ctx, t, r, t.Tx.PutCustomer)
 }
+
 func (t failing) PutAccount(ctx context.Context, r *muster.AccountRecord) error {
 	return write(ctx, t, r, t.Tx.PutAccount)
 }
+
 func (t failing) AddEvidence(ctx context.Context, r *muster.EvidenceRecord) error {
 	return write(ctx, t, r, t.Tx.AddEvidence)
 }
+
 func (t failing) AddChallenge(ctx context.Context, r *muster.ChallengeRecord) error {
 	return write(ctx, t, r, t.Tx.AddChallenge)
 }
+
 func (t failing) FinishChallenge(ctx context.Context, id string) error {
 	return write(ctx, t, id, t.Tx.FinishChallenge)
 }
+
 func (t failing) AddDecision(ctx context.Context, r *muster.DecisionRecord) error {
 	return write(ctx, t, r, t.Tx.AddDecision)
 }
+
 func (t failing) PutReview(ctx context.Context, r *muster.ReviewRecord) error {
 	return write(ctx, t, r, t.Tx.PutReview)
 }
+
 func (t failing) AddEntry(ctx context.Context, r *muster.EntryRecord) error {
 	return write(ctx, t, r, t.Tx.AddEntry)
 }
+
 func (t failing) PutSubjects(ctx context.Context, rs ...*muster.SubjectRecord) error {
 	return write(ctx, t, rs, func(ctx context.Context, rs []*muster.SubjectRecord) error { return t.Tx.PutSubjects(ctx, rs...) })
 }
+
 func (t failing) AddClaims(ctx context.Context, rs ...*muster.ClaimsRecord) error {
 	return write(ctx, t, rs, func(ctx context.Context, rs []*muster.ClaimsRecord) error { return t.Tx.AddClaims(ctx, rs...) })
 }
+
 func (t failing) AddIndex(ctx context.Context, rs ...muster.IndexRow) error {
 	return write(ctx, t, rs, func(ctx context.Context, rs []muster.IndexRow) error { return t.Tx.AddIndex(ctx, rs...) })
 }
+
 func (t failing) Enqueue(ctx context.Context, js ...*muster.Job) error {
 	return write(ctx, t, js, func(ctx context.Context, js []*muster.Job) error { return t.Tx.Enqueue(ctx, js...) })
 }
+
 func (t failing) Append(ctx context.Context, leaf []byte, ref string) error {
 	return write(ctx, t, leaf, func(ctx context.Context, leaf []byte) error { return t.Tx.Append(ctx, leaf, ref) })
 }

@@ -122,8 +122,10 @@ func TestFaults(t *testing.T) {
 		"unknown member":                      {individual(), with(`"note"`, `"remark"`), "/input/remark unknown_member"},
 		"unknown member that could be a name": {individual(), with(`"note"`, `"Ada Lovelace"`), "/input unknown_member"},
 		"unknown type":                        {individual(), with(`"passport"`, `"library_card"`), "/input/type unknown_value"},
-		"types": {individual(), `{"type":1,"issuer":[],"number":{},"issued_on":2,"expires_on":true,"has_photo":"yes","attributes":[],"shows":"US","note":3,"place_of_issue":4}`,
-			"/input/attributes wrong_type\n/input/expires_on wrong_type\n/input/has_photo wrong_type\n/input/issued_on wrong_type\n/input/issuer wrong_type\n/input/note wrong_type\n/input/number wrong_type\n/input/place_of_issue wrong_type\n/input/shows wrong_type\n/input/type wrong_type"},
+		"types": {
+			individual(), `{"type":1,"issuer":[],"number":{},"issued_on":2,"expires_on":true,"has_photo":"yes","attributes":[],"shows":"US","note":3,"place_of_issue":4}`,
+			"/input/attributes wrong_type\n/input/expires_on wrong_type\n/input/has_photo wrong_type\n/input/issued_on wrong_type\n/input/issuer wrong_type\n/input/note wrong_type\n/input/number wrong_type\n/input/place_of_issue wrong_type\n/input/shows wrong_type\n/input/type wrong_type",
+		},
 		"lower-case issuer":                      {individual(), with(`"issuer":"NG"`, `"issuer":"ng"`), "/input/issuer unknown_country"},
 		"no number":                              {individual(), with(`"number":"a-0123 4567",`, ``), "/input/number required"},
 		"number of dashes":                       {individual(), with(`a-0123 4567`, `---`), "/input/number document_number"},
