@@ -119,6 +119,14 @@ type IndexRow struct {
 	Made   time.Time
 }
 
+// HandleCount asks how many distinct handles lie under a value's digests.
+type HandleCount struct {
+	Kind    string
+	Digests [][]byte      // of one value, under every live key of its kind
+	Roles   []SubjectRole // none: any
+	Since   time.Time     // rows made from then on; zero: ever
+}
+
 // ReviewRecord is a case that waits for a person.
 type ReviewRecord struct {
 	ID          string

@@ -115,23 +115,23 @@ func day(t time.Time) time.Time {
 // fresh. Others keep what the last decision saw: its values have not changed.
 // This application is among those counted.
 func (s *Service) count(ctx context.Context, tx Tx, facts *muster.Facts, fresh digests, packs []*policy.Pack) error {
+	var keys []string
+	var questions []muster.HandleCount
 	for _, want := range policy.CountsWanted(packs) {
-		list, ok := fresh[vault.Kind(want.Of)]
-		if !ok {
-			continue
+		if list, ok := fresh[vault.Kind(want.Of)]; ok {
+			keys = append(keys, want.Key)
+			questions = append(questions, muster.HandleCount{Kind: want.Of, Digests: list, Roles: want.Roles, Since: day(want.Since(facts.At))})
 		}
-		var n int64
-		for _, digest := range list {
-			k, err := tx.CountHandles(ctx, want.Of, digest, want.Roles, day(want.Since(facts.At)))
-			if err != nil {
-				return err
-			}
-			n += k
-		}
+	}
+	counts, err := tx.CountHandles(ctx, questions...)
+	if err != nil {
+		return err
+	}
+	for i, key := range keys {
 		if facts.Counts == nil {
 			facts.Counts = map[string]int64{}
 		}
-		facts.Counts[want.Key] = n
+		facts.Counts[key] = counts[i]
 	}
 	return nil
 }

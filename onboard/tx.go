@@ -64,8 +64,8 @@ type Findings interface {
 type Indexes interface {
 	// AddIndex writes rows; one that is there already is left.
 	AddIndex(ctx context.Context, rows ...muster.IndexRow) error
-	// CountHandles counts the distinct handles under a digest with one of the roles, made since (zero: ever).
-	CountHandles(ctx context.Context, kind string, digest []byte, roles []muster.SubjectRole, since time.Time) (int64, error)
+	// CountHandles answers each question, in one round trip.
+	CountHandles(ctx context.Context, questions ...muster.HandleCount) ([]int64, error)
 }
 
 // Log appends leaves. Their order is decided in this transaction: indexes are

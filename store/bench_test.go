@@ -20,10 +20,14 @@ func application(ctx context.Context, tx *store.Tx, seq int64, blob []byte) erro
 	if _, err := tx.Application(ctx, ref); muster.ErrorCode(err) != muster.CodeNotFound {
 		return fmt.Errorf("want not found, got %v", err)
 	}
+	var questions []muster.HandleCount
 	for _, kind := range []string{"card", "phone", "email", "device"} {
-		if _, err := tx.CountHandles(ctx, kind, blob[seq%100:seq%100+18], []muster.SubjectRole{muster.RoleCustomer}, now.AddDate(0, 0, -1)); err != nil {
-			return err
-		}
+		questions = append(questions, muster.HandleCount{
+			Kind: kind, Digests: [][]byte{blob[seq%100 : seq%100+18]}, Roles: []muster.SubjectRole{muster.RoleCustomer}, Since: now.AddDate(0, 0, -1),
+		})
+	}
+	if _, err := tx.CountHandles(ctx, questions...); err != nil {
+		return err
 	}
 	cus, app, acc := muster.NewID(muster.PrefixCustomer, now), muster.NewID(muster.PrefixApplication, now), muster.NewID(muster.PrefixAccount, now)
 	sub, dec := muster.NewID(muster.PrefixSubject, now), muster.NewID(muster.PrefixDecision, now)

@@ -636,21 +636,34 @@ func handles(b *bundle) {
 		{Kind: "phone", Digest: d, Handle: []byte("z"), Role: muster.RoleCustomer, Made: now},
 	}
 	b.tx(func(tx *store.Tx) error { return errors.Join(tx.AddIndex(ctx, rows...), tx.AddIndex(ctx, rows[0])) })
+	newer := []byte("digest under the newer key")
+	b.tx(func(tx *store.Tx) error {
+		return tx.AddIndex(ctx, muster.IndexRow{Kind: "card", Digest: newer, Handle: []byte("a"), Role: muster.RoleCustomer, Made: now})
+	})
+	one, both := [][]byte{d}, [][]byte{d, newer}
+	customer := []muster.SubjectRole{muster.RoleCustomer}
+	var questions []muster.HandleCount
+	var want []int64
 	for _, c := range []struct {
-		roles []muster.SubjectRole
-		since time.Time
-		want  int64
+		digests [][]byte
+		roles   []muster.SubjectRole
+		since   time.Time
+		want    int64
 	}{
-		{nil, time.Time{}, 3},
-		{[]muster.SubjectRole{muster.RoleCustomer}, time.Time{}, 2},
-		{[]muster.SubjectRole{muster.RoleCustomer}, now.Add(-time.Hour), 1},
-		{[]muster.SubjectRole{muster.RoleCustomer, muster.RoleOwner}, now, 2},
-		{[]muster.SubjectRole{muster.RoleSignatory}, time.Time{}, 0},
+		{one, nil, time.Time{}, 3},
+		{one, customer, time.Time{}, 2},
+		{both, customer, time.Time{}, 2}, // nobody counts twice while a key rotates
+		{one, customer, now.Add(-time.Hour), 1},
+		{nil, nil, time.Time{}, 0},
+		{one, []muster.SubjectRole{muster.RoleCustomer, muster.RoleOwner}, now, 2},
+		{one, []muster.SubjectRole{muster.RoleSignatory}, time.Time{}, 0},
 	} {
-		same(b, c.want, func(ctx context.Context, tx *store.Tx) (int64, error) {
-			return tx.CountHandles(ctx, "card", d, c.roles, c.since)
-		})
+		q := muster.HandleCount{Kind: "card", Digests: c.digests, Roles: c.roles, Since: c.since}
+		same(b, []int64{c.want}, func(ctx context.Context, tx *store.Tx) ([]int64, error) { return tx.CountHandles(ctx, q) })
+		questions, want = append(questions, q), append(want, c.want)
 	}
+	same(b, want, func(ctx context.Context, tx *store.Tx) ([]int64, error) { return tx.CountHandles(ctx, questions...) })
+	same(b, []int64{}, func(ctx context.Context, tx *store.Tx) ([]int64, error) { return tx.CountHandles(ctx) })
 	same(b, [][]byte{[]byte("a"), []byte("b"), []byte("c")}, func(ctx context.Context, tx *store.Tx) ([][]byte, error) { return tx.Handles(ctx, "card", d, 10) })
 	b.fails(muster.CodeInternal, func(tx *store.Tx) error { return tx.AddIndex(ctx, muster.IndexRow{Kind: "shoe size"}) })
 }

@@ -2,8 +2,8 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/muster-cip/muster"
 )
@@ -74,27 +74,58 @@ func (tx *Tx) AddIndex(ctx context.Context, rows ...muster.IndexRow) error {
 	return nil
 }
 
-// CountHandles counts the distinct handles under a digest with one of the roles
-// (none: any), made since (zero: ever).
-func (tx *Tx) CountHandles(ctx context.Context, kind string, digest []byte, roles []muster.SubjectRole, since time.Time) (int64, error) {
-	n, err := kindNumber(kind)
-	if err != nil {
-		return 0, err
-	}
-	args, marks := []any{n, digest, since}, ""
-	for _, role := range roles {
-		r, err := roleNumber(role)
-		if err != nil {
-			return 0, err
+// CountHandles counts the distinct handles that each question asks for, in one
+// statement. A value without digests has none.
+func (tx *Tx) CountHandles(ctx context.Context, questions ...muster.HandleCount) ([]int64, error) {
+	counts := make([]int64, len(questions))
+	var q strings.Builder
+	var args []any
+	for i, x := range questions {
+		if len(x.Digests) == 0 {
+			continue
 		}
-		args, marks = append(args, r), marks+", ?"
+		kind, err := kindNumber(x.Kind)
+		if err != nil {
+			return nil, err
+		}
+		if q.Len() > 0 {
+			q.WriteString(" UNION ALL ")
+		}
+		distinct := "count(*)" // of one digest each handle has one row
+		if len(x.Digests) > 1 {
+			distinct = "count(DISTINCT handle)"
+		}
+		q.WriteString("SELECT " + strconv.Itoa(i) + ", " + distinct + " FROM blind WHERE kind = ? AND made >= ? AND digest IN (" + marks(len(x.Digests)) + ")")
+		args = append(args, kind, x.Since)
+		for _, d := range x.Digests {
+			args = append(args, d)
+		}
+		if len(x.Roles) > 0 {
+			q.WriteString(" AND role IN (" + marks(len(x.Roles)) + ")")
+		}
+		for _, role := range x.Roles {
+			r, err := roleNumber(role)
+			if err != nil {
+				return nil, err
+			}
+			args = append(args, r)
+		}
 	}
-	q := `SELECT count(*) FROM blind WHERE kind = ? AND digest = ? AND made >= ?`
-	if marks != "" {
-		q += ` AND role IN (` + strings.TrimPrefix(marks, ", ") + `)`
+	if q.Len() == 0 {
+		return counts, nil
 	}
-	return one(ctx, tx, "count", scanInt, q, args...)
+	err := tx.query(ctx, func(r row) error {
+		var i int
+		var n int64
+		err := r.scan(&i, &n)
+		counts[i] = n
+		return err
+	}, q.String(), args...)
+	return counts, err
 }
+
+// marks is n placeholders.
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
 
 // Handles lists the handles under a digest, for a search by value.
 func (tx *Tx) Handles(ctx context.Context, kind string, digest []byte, limit int) ([][]byte, error) {

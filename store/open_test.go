@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 
@@ -200,8 +199,8 @@ func TestEveryKindHasANumber(t *testing.T) {
 		b.tx(func(tx *store.Tx) error {
 			return tx.AddIndex(b.Context(), muster.IndexRow{Kind: string(kind), Digest: []byte("d"), Handle: []byte("h"), Role: muster.RoleOwner})
 		})
-		same(b, 1, func(ctx context.Context, tx *store.Tx) (int64, error) {
-			return tx.CountHandles(ctx, string(kind), []byte("d"), nil, time.Time{})
+		same(b, []int64{1}, func(ctx context.Context, tx *store.Tx) ([]int64, error) {
+			return tx.CountHandles(ctx, muster.HandleCount{Kind: string(kind), Digests: [][]byte{[]byte("d")}})
 		})
 	}
 }
