@@ -68,6 +68,8 @@ Next:
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:8420", "host:port of the API")
 	f.StringVar(&c.Mode, "mode", muster.ModeProduction, "production or sandbox; fixed from now on")
 	f.StringVar(&c.Origin, "origin", "", "name of the log, such as example.com/muster; fixed from now on (default: a name made up from the deployment's)")
+	f.StringVar(&c.Provider, "provider", "", "name of the provider, in messages to customers (default: a placeholder; set it in muster.yaml)")
+	f.StringVar(&c.Domain, "domain", "", "the provider's domain, in messages to customers (likewise)")
 	f.StringVar(&c.Database, "database", "", "file that holds the DSN of PostgreSQL (default: SQLite)")
 	f.StringVar(&c.KeyDatabase, "key-database", "", "file that holds the DSN of the key store's own database")
 	f.StringVar(&tokenFile, "token-file", "", "new file for the first token, of mode 0600, instead of printing it")
@@ -102,6 +104,11 @@ func initialise(ctx context.Context, dir string, c Config, operator string, chos
 	}
 	base.Listen, base.Mode, base.Origin, base.Database, base.KeyDatabase = c.Listen, c.Mode, c.Origin, c.Database, c.KeyDatabase
 	base.CustomerURL, base.Data, base.Keys = c.CustomerURL, "data", "keys"
+	for _, set := range [][2]*string{{&base.Provider, &c.Provider}, {&base.Domain, &c.Domain}} {
+		if *set[1] != "" {
+			*set[0] = *set[1]
+		}
+	}
 	if c.SoloDelay != "" {
 		base.SoloDelay = c.SoloDelay
 	}
