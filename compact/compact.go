@@ -9,13 +9,9 @@
 package compact
 
 import (
-	"bytes"
-	"compress/flate"
 	"embed"
-	"io"
-	"sync"
 
-	kflate "github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/s2"
 
 	"github.com/muster-cip/muster"
 )
@@ -38,35 +34,25 @@ const (
 //go:embed dictionaries
 var files embed.FS
 
-// dictionary is a kind's words, and the decoders that know them.
-type dictionary struct {
-	words   []byte
-	readers sync.Pool
-}
-
-var dictionaries = map[Kind]*dictionary{
+var dictionaries = map[Kind]*s2.Dict{
 	Decision: newDictionary("decision1.txt"), Facts: newDictionary("facts1.txt"), Subject: newDictionary("subject1.txt"),
 }
 
-func newDictionary(name string) *dictionary {
+func newDictionary(name string) *s2.Dict {
 	words, err := files.ReadFile("dictionaries/" + name)
 	if err != nil {
 		panic("compact: " + err.Error()) // it is embedded above
 	}
-	d := &dictionary{words: words}
-	d.readers.New = func() any { return flate.NewReaderDict(nil, words) }
-	return d
+	return s2.MakeDict(words, nil)
 }
 
-// Pack packs a text of a kind. The encoder has no state to clear: for texts this
-// small, clearing it would be most of the work.
+// Pack packs a text of a kind.
 func Pack(kind Kind, text []byte) []byte {
-	var out bytes.Buffer
-	out.Grow(len(text)/2 + 64)
-	out.WriteByte(byte(kind))
-	// A bytes.Buffer takes everything, and what is too long does not come out shorter.
-	if err := kflate.StatelessDeflate(&out, text, true, dictionaries[kind].words); err == nil && out.Len() <= len(text) {
-		return out.Bytes()
+	if len(text) > 0 && len(text) <= MaxText {
+		packed := dictionaries[kind].Encode(make([]byte, 0, s2.MaxEncodedLen(len(text))), text)
+		if len(packed) < len(text) {
+			return append([]byte{byte(kind)}, packed...)
+		}
 	}
 	return append([]byte{byte(plain)}, text...)
 }
@@ -83,15 +69,12 @@ func Unpack(packed []byte) ([]byte, error) {
 	if d == nil {
 		return nil, muster.Errorf(muster.CodeMalformed, "a packed text has an unknown form")
 	}
-	r := d.readers.Get().(io.ReadCloser)
-	defer d.readers.Put(r)
-	if err := r.(flate.Resetter).Reset(bytes.NewReader(packed[1:]), d.words); err != nil {
+	if n, err := s2.DecodedLen(packed[1:]); err != nil || n > MaxText {
+		return nil, muster.Errorf(muster.CodeMalformed, "a packed text is too long: %w", err)
+	}
+	text, err := d.Decode(nil, packed[1:])
+	if err != nil {
 		return nil, muster.Errorf(muster.CodeMalformed, "a packed text cannot be read: %w", err)
 	}
-	var out bytes.Buffer
-	out.Grow(4 * len(packed))
-	if n, err := out.ReadFrom(io.LimitReader(r, MaxText+1)); err != nil || n > MaxText {
-		return nil, muster.Errorf(muster.CodeMalformed, "a packed text cannot be read: %w", err)
-	}
-	return out.Bytes(), nil
+	return text, nil
 }
