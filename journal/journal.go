@@ -81,11 +81,18 @@ type Decision struct {
 	Parts  *Parts                 // of the facts, in the order of the commitment
 }
 
-// Decide seals the facts, writes the decision and its leaf.
-func (j *Journal) Decide(ctx context.Context, tx Tx, d Decision) error {
+// Sealed is a decision that is ready to be written.
+type Sealed struct {
+	record *muster.DecisionRecord
+	leaf   []byte
+}
+
+// Seal seals a decision's facts and commits to it. Nothing is written: it may be
+// done before the transaction that Write is called in.
+func (j *Journal) Seal(d Decision) (*Sealed, error) {
 	sealed, err := j.vault.SealFacts(d.Record.ID, d.Parts.sealed, d.Parts.commit)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	salt := tlog.NewSalt()
 	d.Record.Facts = sealed.Blob
@@ -98,10 +105,15 @@ func (j *Journal) Decide(ctx context.Context, tx Tx, d Decision) error {
 		Type: tlog.Decision, Hour: tlog.HourOf(d.Record.At),
 		C1: tlog.CommitFacts(commitments), C2: tlog.CommitDecision(salt, d.Record.Body),
 	}
-	if err := tx.AddDecision(ctx, d.Record); err != nil {
+	return &Sealed{d.Record, leaf.Marshal()}, nil
+}
+
+// Write writes a sealed decision and its leaf.
+func (j *Journal) Write(ctx context.Context, tx Tx, s *Sealed) error {
+	if err := tx.AddDecision(ctx, s.record); err != nil {
 		return err
 	}
-	return tx.Append(ctx, leaf.Marshal(), d.Record.ID)
+	return tx.Append(ctx, s.leaf, s.record.ID)
 }
 
 // Salt opens the salt of a record, for proofs and audits.

@@ -233,7 +233,11 @@ func TestPartsAndFactsAreOneAnothersInverse(t *testing.T) {
 	r := &muster.DecisionRecord{ID: "dec_1", About: muster.Ref{Kind: "application", ID: "app_1"}, At: roomtest.Start, Outcome: muster.OutcomeOpen}
 	r.Body = []byte(`{"id":"dec_1","about":{"kind":"application","id":"app_1"},"at":"2026-11-02T09:20:00Z","outcome":"open"}`)
 	if err := b.DB.InTx(b.Context(), func(tx *store.Tx) error {
-		return b.Journal.Decide(b.Context(), tx, journal.Decision{Record: r, Parts: parts})
+		sealed, err := b.Journal.Seal(journal.Decision{Record: r, Parts: parts})
+		if err != nil {
+			return err
+		}
+		return b.Journal.Write(b.Context(), tx, sealed)
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -15,30 +15,47 @@ import (
 type decision struct {
 	muster.Decision
 	observed bool // no pack enforces: recorded, and nothing else
-	record   *muster.DecisionRecord
+	sealed   *journal.Sealed
 	facts    *muster.Facts
 }
 
 // decide settles facts, asks the packs in effect, and moves application and
 // accounts in memory. save writes it all.
 func (s *Service) decide(ctx context.Context, tx Tx, f *file, facts *muster.Facts, event string, fresh digests) (*decision, error) {
-	now := tx.Now()
-	f.settle(facts, event, s.Mode, now)
-	enforce, observe := s.Programme.At(now)
+	enforce, observe, err := s.packs(facts, tx.Now())
+	if err != nil {
+		return nil, err
+	}
+	questions := ask(slices.Concat(enforce, observe), fresh, tx.Now())
+	counts, err := tx.CountHandles(ctx, questions.of...)
+	if err != nil {
+		return nil, err
+	}
+	questions.fill(facts, counts)
+	return s.weigh(f, facts, event, tx.Now(), enforce, observe)
+}
+
+// packs are those that decide facts at an instant.
+func (s *Service) packs(facts *muster.Facts, now time.Time) (enforce, observe []*policy.Pack, err error) {
+	enforce, observe = s.Programme.At(now)
 	if i := slices.IndexFunc(enforce, isSandbox); i >= 0 && facts.Magic != "" {
 		enforce, observe = enforce[i:i+1], nil // who asked to see an outcome sees that one
 	} else { // nobody else is decided by it: where it stands alone, nothing opens
 		enforce, observe = slices.DeleteFunc(enforce, isSandbox), slices.DeleteFunc(observe, isSandbox)
 	}
 	if len(enforce)+len(observe) == 0 {
-		return nil, &muster.Error{
+		return nil, nil, &muster.Error{
 			Code: muster.CodeUnavailable, Message: "no policy pack is in effect, so nothing can be opened",
 			Hint: "activate one: muster policy activate FILE", RetryAfter: time.Minute,
 		}
 	}
-	if err := s.count(ctx, tx, facts, fresh, slices.Concat(enforce, observe)); err != nil {
-		return nil, err
-	}
+	return enforce, observe, nil
+}
+
+// weigh decides settled facts by the packs and seals what came out. It reads and
+// writes nothing: f moves in memory.
+func (s *Service) weigh(f *file, facts *muster.Facts, event string, now time.Time, enforce, observe []*policy.Pack) (*decision, error) {
+	f.settle(facts, event, s.Mode, now)
 	d := &decision{facts: facts}
 	if len(enforce) > 0 {
 		d.Decision = policy.Decide(enforce, facts)
@@ -71,11 +88,15 @@ func (s *Service) decide(ctx context.Context, tx Tx, f *file, facts *muster.Fact
 	if err != nil {
 		return nil, muster.Errorf(muster.CodeInternal, "a decision cannot be written: %w", err)
 	}
-	d.record = &muster.DecisionRecord{
+	parts, err := journal.Take(facts, f.keys)
+	if err != nil {
+		return nil, err
+	}
+	d.sealed, err = s.Journal.Seal(journal.Decision{Parts: parts, Record: &muster.DecisionRecord{
 		ID: d.ID, About: d.About, Application: f.app.ID, Customer: f.app.Customer, At: now, Outcome: d.Outcome,
 		Observed: d.observed, Body: body,
-	}
-	return d, nil
+	}})
+	return d, err
 }
 
 func isSandbox(p *policy.Pack) bool { return p.Document().Kind == policy.KindSandbox }
@@ -112,11 +133,7 @@ func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
 	if err := tx.PutApplication(ctx, f.app); err != nil {
 		return err
 	}
-	sealed, err := journal.Take(d.facts, f.keys)
-	if err != nil {
-		return err
-	}
-	if err := s.Journal.Decide(ctx, tx, journal.Decision{Record: d.record, Parts: sealed}); err != nil {
+	if err := s.Journal.Write(ctx, tx, d.sealed); err != nil {
 		return err
 	}
 	if err := s.reviewFor(ctx, tx, f, d); err != nil {
@@ -128,7 +145,7 @@ func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
 // reviewFor opens a case where the decision asks for a person, and sets aside
 // one that it no longer asks for.
 func (s *Service) reviewFor(ctx context.Context, tx Tx, f *file, d *decision) error {
-	if d.facts.Event == "received" && f.app.State != muster.AppReview {
+	if d.facts.Event == eventReceived && f.app.State != muster.AppReview {
 		return nil
 	}
 	r, err := tx.OpenReview(ctx, f.app.ID)

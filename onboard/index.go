@@ -1,7 +1,7 @@
 package onboard
 
 import (
-	"context"
+	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -111,27 +111,41 @@ func day(t time.Time) time.Time {
 	return t.UTC().Truncate(24 * time.Hour)
 }
 
-// count fills the counts that packs ask for, of the kinds whose digests are
+// questions are the counts that packs ask for, of the kinds whose digests are
 // fresh. Others keep what the last decision saw: its values have not changed.
-// This application is among those counted.
-func (s *Service) count(ctx context.Context, tx Tx, facts *muster.Facts, fresh digests, packs []*policy.Pack) error {
-	var keys []string
-	var questions []muster.HandleCount
+type questions struct {
+	keys []string // in Facts.Counts
+	of   []muster.HandleCount
+}
+
+func ask(packs []*policy.Pack, fresh digests, now time.Time) (q questions) {
 	for _, want := range policy.CountsWanted(packs) {
 		if list, ok := fresh[vault.Kind(want.Of)]; ok {
-			keys = append(keys, want.Key)
-			questions = append(questions, muster.HandleCount{Kind: want.Of, Digests: list, Roles: want.Roles, Since: day(want.Since(facts.At))})
+			q.keys = append(q.keys, want.Key)
+			q.of = append(q.of, muster.HandleCount{Kind: want.Of, Digests: list, Roles: want.Roles, Since: day(want.Since(now))})
 		}
 	}
-	counts, err := tx.CountHandles(ctx, questions...)
-	if err != nil {
-		return err
-	}
-	for i, key := range keys {
+	return q
+}
+
+// fill puts the answers into facts. This application is among those counted.
+func (q questions) fill(facts *muster.Facts, counts []int64) {
+	for i, key := range q.keys {
 		if facts.Counts == nil {
 			facts.Counts = map[string]int64{}
 		}
 		facts.Counts[key] = counts[i]
 	}
-	return nil
+}
+
+// with adds rows that are about to be written to counts made without them.
+func (q questions) with(counts []int64, rows []muster.IndexRow) {
+	for i, x := range q.of {
+		for _, r := range rows {
+			if r.Kind == x.Kind && (len(x.Roles) == 0 || slices.Contains(x.Roles, r.Role)) &&
+				slices.ContainsFunc(x.Digests, func(d []byte) bool { return bytes.Equal(d, r.Digest) }) {
+				counts[i]++
+			}
+		}
+	}
 }

@@ -3,6 +3,7 @@ package onboard
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/muster-cip/muster"
@@ -144,6 +145,7 @@ type draft struct {
 	index    []muster.IndexRow
 	digests  digests
 	customer string
+	guess    *guess // nil: decided in the transaction
 }
 
 func (s *Service) draft(ctx context.Context, by muster.Principal, c *validate.Checked, canonical []byte) (*draft, error) {
@@ -178,7 +180,8 @@ func (s *Service) draft(ctx context.Context, by muster.Principal, c *validate.Ch
 	if s.Mode == muster.ModeSandbox {
 		d.facts.Magic = magic(c.Application.Customer.Email)
 	}
-	return d, nil
+	d.guess, err = s.guess(ctx, d)
+	return d, err
 }
 
 // sealClaims seals one subject's piece for its place.
@@ -201,10 +204,45 @@ func decodePiece(data []byte, p *piece) error {
 	return nil
 }
 
-// take writes a new application: customer, account, subjects, claims, index
-// rows, and the first decision with its leaf.
-func (s *Service) take(ctx context.Context, tx Tx, d *draft) (*Answer, error) {
-	now := tx.Now()
+// guess is a decision made before the transaction, on counts read before it. It
+// stands where the counts are still the same in the transaction: then the one
+// writer has no more to do than write. Otherwise it is made again in there.
+type guess struct {
+	file     *file
+	decision *decision
+	asked    questions
+	counts   []int64
+}
+
+// guess decides a draft outside. A draft with a parent has none: the parent's
+// state is read in the transaction.
+func (s *Service) guess(ctx context.Context, d *draft) (*guess, error) {
+	if d.checked.Application.Parent != nil {
+		return nil, nil
+	}
+	now := s.Clock()
+	enforce, observe, err := s.packs(d.facts, now)
+	if err != nil {
+		return nil, err
+	}
+	g := &guess{file: s.newFile(d, now), asked: ask(slices.Concat(enforce, observe), d.digests, now)}
+	if err := s.DB.View(ctx, func(tx Tx) (err error) {
+		g.counts, err = tx.CountHandles(ctx, g.asked.of...)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	g.asked.with(g.counts, d.index)
+	g.asked.fill(d.facts, g.counts)
+	g.decision, err = s.weigh(g.file, d.facts, eventReceived, now, enforce, observe)
+	return g, err
+}
+
+// eventReceived is the event of an application's first decision.
+const eventReceived = "received"
+
+// newFile is the file of a draft, before it is decided.
+func (s *Service) newFile(d *draft, now time.Time) *file {
 	app := d.checked.Application
 	f := &file{
 		customer: &muster.CustomerRecord{ID: d.customer, Kind: d.checked.Subjects[0].Kind, Made: now},
@@ -219,21 +257,42 @@ func (s *Service) take(ctx context.Context, tx Tx, d *draft) (*Answer, error) {
 	}
 	f.accounts = []*muster.AccountRecord{f.account}
 	f.app.Account = f.account.ID
-	if err := s.parent(ctx, tx, f, app.Parent); err != nil {
-		return nil, err
+	return f
+}
+
+// decideNew decides a draft in the transaction that takes it: the guess stands if
+// nobody else's rows came between.
+func (s *Service) decideNew(ctx context.Context, tx Tx, d *draft) (*file, *decision, error) {
+	if g := d.guess; g != nil {
+		counts, err := tx.CountHandles(ctx, g.asked.of...)
+		if err != nil || slices.Equal(counts, g.counts) {
+			return g.file, g.decision, err
+		}
+		d.guess = nil // its file has moved
 	}
-	if err := s.free(ctx, tx, f.account.Reference); err != nil {
+	f := s.newFile(d, tx.Now())
+	if err := s.parent(ctx, tx, f, d.checked.Application.Parent); err != nil {
+		return nil, nil, err
+	}
+	decision, err := s.decide(ctx, tx, f, d.facts, eventReceived, d.digests)
+	return f, decision, err
+}
+
+// take writes a new application: customer, account, subjects, claims, index
+// rows, and the first decision with its leaf.
+func (s *Service) take(ctx context.Context, tx Tx, d *draft) (*Answer, error) {
+	if err := s.free(ctx, tx, d.checked.Application.AccountReference()); err != nil {
 		return nil, err
 	}
 	if err := tx.AddIndex(ctx, d.index...); err != nil {
 		return nil, err
 	}
-	decision, err := s.decide(ctx, tx, f, d.facts, "received", d.digests)
+	f, decision, err := s.decideNew(ctx, tx, d)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range d.claims {
-		c.At = now
+		c.At = f.app.Received
 	}
 	if err := tx.PutCustomer(ctx, f.customer); err != nil {
 		return nil, err

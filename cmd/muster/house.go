@@ -83,6 +83,7 @@ func openHouse(ctx context.Context, c Config, o options) (_ *house, err error) {
 	}
 	if h.vault, err = vault.Open(ctx, vault.Config{
 		Deployment: h.meta.Deployment, KMS: kms, Store: h.keys, Clock: h.clock, Shared: c.Database != "", Create: o.create,
+		PoolSize: 1024, // a refill is a sync of its own, beside the main store's
 	}); err != nil {
 		return nil, err
 	}
