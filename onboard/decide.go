@@ -125,7 +125,7 @@ func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
 	for _, a := range f.accounts {
 		if err := tx.PutAccount(ctx, a); err != nil {
 			if muster.ErrorCode(err) == muster.CodeConflict {
-				return taken(err)
+				return accountTaken(err)
 			}
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/muster-cip/muster"
@@ -62,6 +63,9 @@ func (s *Service) Apply(ctx context.Context, by muster.Principal, body []byte) (
 		return nil, err
 	}
 	app := checked.Application
+	if faults := reserved(app); faults != nil {
+		return nil, muster.Invalid(faults...)
+	}
 	canonical, err := json.Marshal(app)
 	if err != nil {
 		return nil, muster.Errorf(muster.CodeInternal, "an application cannot be written: %w", err)
@@ -74,19 +78,24 @@ func (s *Service) Apply(ctx context.Context, by muster.Principal, body []byte) (
 	for try := 0; ; try++ {
 		fresh := false
 		err = s.DB.InTx(ctx, func(tx Tx) error {
-			switch old, err := tx.Application(ctx, app.Reference); {
-			case muster.ErrorCode(err) == muster.CodeNotFound:
-				fresh = true
-				answer, err = s.take(ctx, tx, d)
-				return err
-			case err != nil:
-				return err
-			case old.Reference != app.Reference:
-				return muster.Invalid(muster.Fault{Pointer: "/reference", Code: "reserved", Detail: "this reference has the form of an id of ours"})
-			default:
-				answer, err = s.again(ctx, tx, old, canonical)
+			taken, counts, err := tx.Arrival(ctx, app.Reference, app.AccountReference(), d.guess.asked.of...)
+			if err != nil {
 				return err
 			}
+			if !taken {
+				fresh = true
+				answer, err = s.take(ctx, tx, d, counts)
+				return err
+			}
+			old, err := tx.Application(ctx, app.Reference)
+			if muster.ErrorCode(err) == muster.CodeNotFound {
+				return accountTaken(nil)
+			}
+			if err != nil {
+				return err
+			}
+			answer, err = s.again(ctx, tx, old, canonical)
+			return err
 		})
 		// The same application may have come in elsewhere at the same time: then it is there now.
 		if muster.ErrorCode(err) != muster.CodeConflict || !fresh || try > 0 {
@@ -145,7 +154,7 @@ type draft struct {
 	index    []muster.IndexRow
 	digests  digests
 	customer string
-	guess    *guess // nil: decided in the transaction
+	guess    *guess
 }
 
 func (s *Service) draft(ctx context.Context, by muster.Principal, c *validate.Checked, canonical []byte) (*draft, error) {
@@ -180,7 +189,7 @@ func (s *Service) draft(ctx context.Context, by muster.Principal, c *validate.Ch
 	if s.Mode == muster.ModeSandbox {
 		d.facts.Magic = magic(c.Application.Customer.Email)
 	}
-	d.guess, err = s.guess(ctx, d)
+	d.guess, err = s.guess(d)
 	return d, err
 }
 
@@ -204,38 +213,37 @@ func decodePiece(data []byte, p *piece) error {
 	return nil
 }
 
-// guess is a decision made before the transaction, on counts read before it. It
-// stands where the counts are still the same in the transaction: then the one
-// writer has no more to do than write. Otherwise it is made again in there.
+// guess is a decision made before the transaction, as if nobody else shared a
+// value with the applicant. It stands where the counts in the transaction say so:
+// then the one writer has no more to do than write. Otherwise, and with a parent,
+// whose state is read in there, the decision is made in the transaction.
 type guess struct {
-	file     *file
-	decision *decision
 	asked    questions
-	counts   []int64
+	file     *file
+	decision *decision // nil: none was made
 }
 
-// guess decides a draft outside. A draft with a parent has none: the parent's
-// state is read in the transaction.
-func (s *Service) guess(ctx context.Context, d *draft) (*guess, error) {
-	if d.checked.Application.Parent != nil {
-		return nil, nil
-	}
+func (s *Service) guess(d *draft) (*guess, error) {
 	now := s.Clock()
 	enforce, observe, err := s.packs(d.facts, now)
 	if err != nil {
 		return nil, err
 	}
-	g := &guess{file: s.newFile(d, now), asked: ask(slices.Concat(enforce, observe), d.digests, now)}
-	if err := s.DB.View(ctx, func(tx Tx) (err error) {
-		g.counts, err = tx.CountHandles(ctx, g.asked.of...)
-		return err
-	}); err != nil {
-		return nil, err
+	g := &guess{asked: ask(slices.Concat(enforce, observe), d.digests, now)}
+	if d.checked.Application.Parent != nil {
+		return g, nil
 	}
-	g.asked.with(g.counts, d.index)
-	g.asked.fill(d.facts, g.counts)
+	counts := make([]int64, len(g.asked.of))
+	g.asked.with(counts, d.index)
+	g.asked.fill(d.facts, counts)
+	g.file = s.newFile(d, now)
 	g.decision, err = s.weigh(g.file, d.facts, eventReceived, now, enforce, observe)
 	return g, err
+}
+
+// stands reports whether the guess holds, given the counts without the applicant's own rows.
+func (g *guess) stands(counts []int64) bool {
+	return g.decision != nil && !slices.ContainsFunc(counts, func(n int64) bool { return n != 0 })
 }
 
 // eventReceived is the event of an application's first decision.
@@ -260,16 +268,9 @@ func (s *Service) newFile(d *draft, now time.Time) *file {
 	return f
 }
 
-// decideNew decides a draft in the transaction that takes it: the guess stands if
-// nobody else's rows came between.
+// decideNew decides a draft in the transaction that takes it, where the guess does
+// not stand.
 func (s *Service) decideNew(ctx context.Context, tx Tx, d *draft) (*file, *decision, error) {
-	if g := d.guess; g != nil {
-		counts, err := tx.CountHandles(ctx, g.asked.of...)
-		if err != nil || slices.Equal(counts, g.counts) {
-			return g.file, g.decision, err
-		}
-		d.guess = nil // its file has moved
-	}
 	f := s.newFile(d, tx.Now())
 	if err := s.parent(ctx, tx, f, d.checked.Application.Parent); err != nil {
 		return nil, nil, err
@@ -280,16 +281,17 @@ func (s *Service) decideNew(ctx context.Context, tx Tx, d *draft) (*file, *decis
 
 // take writes a new application: customer, account, subjects, claims, index
 // rows, and the first decision with its leaf.
-func (s *Service) take(ctx context.Context, tx Tx, d *draft) (*Answer, error) {
-	if err := s.free(ctx, tx, d.checked.Application.AccountReference()); err != nil {
-		return nil, err
-	}
+func (s *Service) take(ctx context.Context, tx Tx, d *draft, counts []int64) (*Answer, error) {
 	if err := tx.AddIndex(ctx, d.index...); err != nil {
 		return nil, err
 	}
-	f, decision, err := s.decideNew(ctx, tx, d)
-	if err != nil {
-		return nil, err
+	f, decision := d.guess.file, d.guess.decision
+	if !d.guess.stands(counts) {
+		d.guess.decision = nil // the facts that it was made of are about to change
+		var err error
+		if f, decision, err = s.decideNew(ctx, tx, d); err != nil {
+			return nil, err
+		}
 	}
 	for _, c := range d.claims {
 		c.At = f.app.Received
@@ -311,20 +313,21 @@ func (s *Service) take(ctx context.Context, tx Tx, d *draft) (*Answer, error) {
 	return a, nil
 }
 
-// free says whether an account may be opened under a reference. The store would
-// refuse it too, but perhaps only at the commit, without a word on which name it is.
-func (s *Service) free(ctx context.Context, tx Tx, reference string) error {
-	switch _, err := tx.Account(ctx, reference); muster.ErrorCode(err) {
-	case muster.CodeNotFound:
-		return nil
-	case "":
-		return taken(nil)
-	default:
-		return err
+// reserved refuses references of the form of our own ids: a look-up takes either.
+func reserved(app *muster.Application) (faults []muster.Fault) {
+	for _, x := range []struct{ pointer, prefix, name string }{
+		{"/reference", muster.PrefixApplication, app.Reference}, {"/account", muster.PrefixAccount, app.AccountReference()},
+	} {
+		if strings.HasPrefix(x.name, x.prefix) && len(x.name) == len(x.prefix)+26 {
+			faults = append(faults, muster.Fault{Pointer: x.pointer, Code: "reserved", Detail: "this reference has the form of an id of ours"})
+		}
 	}
+	return faults
 }
 
-func taken(cause error) error {
+// accountTaken is said where the name is known to be it; the store would refuse it
+// too, but perhaps only at the commit.
+func accountTaken(cause error) error {
 	return &muster.Error{
 		Code: muster.CodeConflict, Message: "this account reference is in use", Cause: cause,
 		Faults: []muster.Fault{{Pointer: "/account", Code: "taken", Detail: "an account of that reference exists"}},

@@ -66,6 +66,9 @@ type Indexes interface {
 	AddIndex(ctx context.Context, rows ...muster.IndexRow) error
 	// CountHandles answers each question, in one round trip.
 	CountHandles(ctx context.Context, questions ...muster.HandleCount) ([]int64, error)
+	// Arrival asks all that a new application has to know, in one round trip: whether
+	// an application or an account of these references is there, and the counts.
+	Arrival(ctx context.Context, reference, account string, questions ...muster.HandleCount) (taken bool, counts []int64, err error)
 }
 
 // Log appends leaves. Their order is decided in this transaction: indexes are

@@ -77,16 +77,31 @@ func (tx *Tx) AddIndex(ctx context.Context, rows ...muster.IndexRow) error {
 // CountHandles counts the distinct handles that each question asks for, in one
 // statement. A value without digests has none.
 func (tx *Tx) CountHandles(ctx context.Context, questions ...muster.HandleCount) ([]int64, error) {
-	counts := make([]int64, len(questions))
+	_, counts, err := tx.countHandles(ctx, "", nil, questions)
+	return counts, err
+}
+
+// Arrival asks all that a new application has to know, in one statement: whether
+// an application of that reference or an account of that reference is there, and the counts.
+func (tx *Tx) Arrival(ctx context.Context, reference, account string, questions ...muster.HandleCount) (taken bool, counts []int64, err error) {
+	there, counts, err := tx.countHandles(ctx,
+		`SELECT -1, (SELECT count(*) FROM applications WHERE reference = ?) + (SELECT count(*) FROM accounts WHERE reference = ?)`,
+		[]any{reference, account}, questions)
+	return there > 0, counts, err
+}
+
+// countHandles puts questions into one statement behind first, whose row is numbered -1.
+func (tx *Tx) countHandles(ctx context.Context, first string, args []any, questions []muster.HandleCount) (extra int64, counts []int64, err error) {
+	counts = make([]int64, len(questions))
 	var q strings.Builder
-	var args []any
+	q.WriteString(first)
 	for i, x := range questions {
 		if len(x.Digests) == 0 {
 			continue
 		}
 		kind, err := kindNumber(x.Kind)
 		if err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 		if q.Len() > 0 {
 			q.WriteString(" UNION ALL ")
@@ -106,22 +121,26 @@ func (tx *Tx) CountHandles(ctx context.Context, questions ...muster.HandleCount)
 		for _, role := range x.Roles {
 			r, err := roleNumber(role)
 			if err != nil {
-				return nil, err
+				return 0, nil, err
 			}
 			args = append(args, r)
 		}
 	}
 	if q.Len() == 0 {
-		return counts, nil
+		return 0, counts, nil
 	}
-	err := tx.query(ctx, func(r row) error {
+	err = tx.query(ctx, func(r row) error {
 		var i int
 		var n int64
 		err := r.scan(&i, &n)
-		counts[i] = n
+		if err == nil && i < 0 {
+			extra = n
+		} else if err == nil {
+			counts[i] = n
+		}
 		return err
 	}, q.String(), args...)
-	return counts, err
+	return extra, counts, err
 }
 
 // marks is n placeholders.
