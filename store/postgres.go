@@ -39,6 +39,9 @@ func openPostgres(ctx context.Context, c Config, m migrations) (_ *postgres, err
 	if c.Schema != "" {
 		conf.ConnConfig.RuntimeParams["search_path"] = pgx.Identifier{c.Schema}.Sanitize()
 	}
+	// Every statement is prepared, and each has one way to be run: planning the question
+	// of an arrival anew for its parameters costs more than answering it.
+	conf.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	// Acknowledged means synced, whatever the server's default. Stronger settings
 	// (remote_write, remote_apply) stay.
 	conf.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
