@@ -82,8 +82,8 @@ type Service struct{ Config }
 // New makes a Service.
 func New(c Config) *Service { return &Service{c} }
 
-// proposal is what waits for the second operator. The reason is not in it: the
-// second operator states their own, and both are sealed with the evidence.
+// proposal is what waits for the second operator. No reason is in it: the
+// one who completes it states the reason that is sealed with the evidence.
 type proposal struct {
 	Finding string    `json:"finding"`
 	Rules   []string  `json:"rules"`
