@@ -19,7 +19,7 @@ type record func(vault.Entry) error
 
 func (r record) Record(_ context.Context, e vault.Entry) error { return r(e) }
 
-func session(t *testing.T, v *vault.Vault) *vault.Session {
+func periodSession(t *testing.T, v *vault.Vault) *vault.Session {
 	t.Helper()
 	s, err := v.Use(t.Context(), vault.Job{Name: "ledger.test", Purpose: "test", Scope: "all"}, record(func(vault.Entry) error { return nil }))
 	if err != nil {
@@ -59,7 +59,7 @@ func TestPeriodKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		sealed := v.SealPeriod(k, place, []byte("a batch"))
-		s := session(t, v)
+		s := periodSession(t, v)
 		if got, err := s.OpenPeriod(ctx, hot, place, sealed); err != nil || string(got) != "a batch" {
 			t.Fatalf("%q, %v", got, err)
 		}
@@ -143,7 +143,7 @@ func TestSpanDiesWithEither(t *testing.T) {
 			}
 			place := vault.SpanPlace{Subject: "sub_1", Row: 7, Header: []byte{1, 2}}
 			sealed := v.SealSpan(k, place, []byte("records"))
-			s := session(t, v)
+			s := periodSession(t, v)
 			open := func(id string, p vault.Period, place vault.SpanPlace) ([]byte, error) {
 				o, err := s.OpenSpans(ctx, id, p)
 				if err != nil {

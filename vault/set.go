@@ -27,6 +27,7 @@ const (
 	nameCode       = "code"       // MAC of one-time codes
 	nameRequest    = "request"    // MAC of request bodies, for idempotency
 	nameToken      = "token"      // MAC of API tokens
+	nameRecord     = "record"     // MAC of ids of access records and leases
 	nameWebhook    = "webhook"    // seals webhook secrets
 	nameConfig     = "config"     // seals other secrets of the configuration
 	nameLog        = "log"        // Ed25519 seed: checkpoints of the log
@@ -40,7 +41,7 @@ const (
 // verify, which their rooms announce).
 func rotates(name string) bool {
 	switch name {
-	case nameCompliance, nameCode, nameRequest, nameToken, nameWebhook, nameConfig:
+	case nameCompliance, nameCode, nameRequest, nameToken, nameRecord, nameWebhook, nameConfig:
 		return true
 	}
 	return strings.HasPrefix(name, prefixPRF)
@@ -48,7 +49,7 @@ func rotates(name string) bool {
 
 func staticNames() []string {
 	names := []string{
-		nameCheck, nameHandle, nameCompliance, nameCode, nameRequest, nameToken,
+		nameCheck, nameHandle, nameCompliance, nameCode, nameRequest, nameToken, nameRecord,
 		nameWebhook, nameConfig, nameLog, nameSnapshot,
 	}
 	for _, k := range Kinds {
@@ -173,7 +174,7 @@ func (k *keyset) ready() error {
 				return err
 			}
 			k.epochs[r.version] = &epochKey{r.version, wrap, handles}
-		case nameCode, nameRequest, nameToken:
+		case nameCode, nameRequest, nameToken, nameRecord:
 			k.macs[r.name] = newMACKey(byte(r.version), p, k.macs[r.name])
 		case nameCompliance, nameWebhook, nameConfig:
 			aead, err := newAEAD(p[:])
