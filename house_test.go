@@ -317,6 +317,10 @@ func TestNoWorkInInit(t *testing.T) {
 // a row in docs/dependencies.md that says why it and not another, and its licence.
 var dependencies = []string{
 	"cel.dev/cel-go",
+	"github.com/aws/aws-sdk-go-v2",
+	"github.com/aws/aws-sdk-go-v2/config",
+	"github.com/aws/aws-sdk-go-v2/service/kms",
+	"github.com/aws/smithy-go",
 	"github.com/danielgtaylor/huma/v2",
 	"github.com/goccy/go-yaml",
 	"github.com/google/go-cmp",

@@ -19,25 +19,26 @@ import (
 // environment (MUSTER_LISTEN, MUSTER_DATABASE, ...), the file, the defaults.
 // Secrets are never in it: it names the files that hold them.
 type Config struct {
-	Listen       string `yaml:"listen"`        // host:port
-	Mode         string `yaml:"mode"`          // production | sandbox; fixed at first start
-	Origin       string `yaml:"origin"`        // of the log; fixed at first start
-	Data         string `yaml:"data"`          // directory: database, tiles
-	Keys         string `yaml:"keys"`          // directory: key store, root key; never beside the data in a backup
-	RootKey      string `yaml:"root_key"`      // file; "" is root.key in the keys directory; "credential:NAME" a systemd credential
-	Database     string `yaml:"database"`      // file that holds the DSN of PostgreSQL; "" is SQLite in the data directory
-	KeyDatabase  string `yaml:"key_database"`  // file that holds the DSN of the key store's own database
-	CustomerURL  string `yaml:"customer_url"`  // where customers meet needs; {application} is replaced
-	Provider     string `yaml:"provider"`      // name of the provider, in messages to customers
-	Domain       string `yaml:"domain"`        // of the provider, in messages to customers
-	SoloDelay    string `yaml:"solo_delay"`    // what a solo operator waits where two are needed
-	PublicLog    bool   `yaml:"public_log"`    // checkpoint and tiles without a token
-	LocalMetrics bool   `yaml:"local_metrics"` // /metrics without a token from this machine; not behind a proxy on it
-	Trace        string `yaml:"trace"`         // OTLP/HTTP endpoint for traces; "" sends none
-	TLS          TLS    `yaml:"tls,omitempty"` //
-	Mail         Mail   `yaml:"mail,omitempty"`
-	SMS          SMS    `yaml:"sms,omitempty"`
-	Out          Out    `yaml:"out,omitempty"`
+	Listen       string    `yaml:"listen"`        // host:port
+	Mode         string    `yaml:"mode"`          // production | sandbox; fixed at first start
+	Origin       string    `yaml:"origin"`        // of the log; fixed at first start
+	Data         string    `yaml:"data"`          // directory: database, tiles
+	Keys         string    `yaml:"keys"`          // directory: key store, root key; never beside the data in a backup
+	RootKey      string    `yaml:"root_key"`      // file; "" is root.key in the keys directory; "credential:NAME" a systemd credential; "kms:transit", "kms:aws"
+	Database     string    `yaml:"database"`      // file that holds the DSN of PostgreSQL; "" is SQLite in the data directory
+	KeyDatabase  string    `yaml:"key_database"`  // file that holds the DSN of the key store's own database
+	CustomerURL  string    `yaml:"customer_url"`  // where customers meet needs; {application} is replaced
+	Provider     string    `yaml:"provider"`      // name of the provider, in messages to customers
+	Domain       string    `yaml:"domain"`        // of the provider, in messages to customers
+	SoloDelay    string    `yaml:"solo_delay"`    // what a solo operator waits where two are needed
+	PublicLog    bool      `yaml:"public_log"`    // checkpoint and tiles without a token
+	LocalMetrics bool      `yaml:"local_metrics"` // /metrics without a token from this machine; not behind a proxy on it
+	Trace        string    `yaml:"trace"`         // OTLP/HTTP endpoint for traces; "" sends none
+	KMS          KMSConfig `yaml:"kms,omitempty"`
+	TLS          TLS       `yaml:"tls,omitempty"` //
+	Mail         Mail      `yaml:"mail,omitempty"`
+	SMS          SMS       `yaml:"sms,omitempty"`
+	Out          Out       `yaml:"out,omitempty"`
 
 	Witnesses []WitnessConfig `yaml:"witnesses,omitempty"`
 	SendOut   string          `yaml:"send_checkpoints,omitempty"` // where the daily checkpoint goes: a file outside the house (a mounted share), or an https URL
@@ -115,16 +116,12 @@ func readConfig(path string) (Config, error) {
 		}
 	}
 	base := filepath.Dir(path)
-	for _, p := range []*string{&c.Data, &c.Keys, &c.Database, &c.KeyDatabase, &c.TLS.Certificate, &c.TLS.Key, &c.Mail.Password, &c.SMS.Secret, &c.SendOut} {
+	for _, p := range []*string{&c.Data, &c.Keys, &c.Database, &c.KeyDatabase, &c.TLS.Certificate, &c.TLS.Key, &c.Mail.Password, &c.SMS.Secret, &c.SendOut, &c.KMS.Transit.Token, &c.KMS.Transit.CA} {
 		if *p != "" && !filepath.IsAbs(*p) && !strings.HasPrefix(*p, "https://") {
 			*p = filepath.Join(base, *p)
 		}
 	}
-	if c.RootKey == "" {
-		c.RootKey = filepath.Join(c.Keys, "root.key")
-	} else if !strings.HasPrefix(c.RootKey, "credential:") && !filepath.IsAbs(c.RootKey) {
-		c.RootKey = filepath.Join(base, c.RootKey)
-	}
+	c.placeRootKey(base)
 	return c, c.check()
 }
 
@@ -159,6 +156,9 @@ func (c *Config) check() error {
 	}
 	if c.Database != "" && c.Database == c.KeyDatabase {
 		wrong = append(wrong, "the key store has a database of its own")
+	}
+	if w := c.wrongRootKey(); w != "" {
+		wrong = append(wrong, w)
 	}
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		wrong = append(wrong, "tls needs certificate and key")

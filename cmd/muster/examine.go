@@ -33,7 +33,7 @@ const (
 func (d *doctor) files(c Config) {
 	clean := true
 	check := func(path string, forbidden fs.FileMode, state, next string) {
-		if path == "" || strings.HasPrefix(path, "credential:") {
+		if path == "" {
 			return
 		}
 		info, err := os.Stat(path)
@@ -50,8 +50,8 @@ func (d *doctor) files(c Config) {
 	check(d.config, 0o022, fail, "chmod go-w %s: who writes it decides where keys are read")
 	check(c.Data, 0o077, warn, "chmod 700 %s")
 	check(c.Keys, 0o077, fail, "chmod 700 %s")
-	check(c.RootKey, 0o037, fail, "chmod 600 %s; if others could read it, rotate: muster keys rotate")
-	for _, secret := range []string{c.Database, c.KeyDatabase, c.TLS.Key, c.Mail.Password, c.SMS.Secret} {
+	check(c.rootKeyFile(), 0o037, fail, "chmod 600 %s; if others could read it, rotate: muster keys rotate")
+	for _, secret := range []string{c.Database, c.KeyDatabase, c.TLS.Key, c.Mail.Password, c.SMS.Secret, c.KMS.Transit.Token} {
 		check(secret, 0o037, fail, "chmod 600 %s, and change the secret if others could read it")
 	}
 	if c.Database == "" {

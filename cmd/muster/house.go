@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/muster-cip/muster"
@@ -77,7 +76,7 @@ func openHouse(ctx context.Context, c Config, o options) (_ *house, err error) {
 	if err := h.openMeta(ctx, o.create); err != nil {
 		return nil, err
 	}
-	kms, err := openRootKey(c.RootKey)
+	kms, err := openRootKey(ctx, &c)
 	if err != nil {
 		return nil, err
 	}
@@ -140,13 +139,6 @@ func (h *house) openMeta(ctx context.Context, create bool) error {
 		return muster.Errorf(muster.CodeInvalid, "this deployment is %s with origin %s since its first start; the configuration says otherwise", h.meta.Mode, h.meta.Origin)
 	}
 	return nil
-}
-
-func openRootKey(path string) (vault.KMS, error) {
-	if name, ok := strings.CutPrefix(path, "credential:"); ok {
-		return vault.OpenCredential(name)
-	}
-	return vault.OpenKeyFile(path)
 }
 
 // wire makes the rooms. Each gets the store as it declared it.

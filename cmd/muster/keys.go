@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strconv"
@@ -19,7 +20,7 @@ import (
 )
 
 func newKeys(t terminal) *cobra.Command {
-	return group("keys", "Check and rotate the keys; opens the stores: on SQLite, stop the server first", newKeysVerify(t), newKeysRotate(t))
+	return group("keys", "Check and rotate the keys; opens the stores: on SQLite, stop the server first", newKeysVerify(t), newKeysRotate(t), newKeysMove(t))
 }
 
 // withHouse opens a deployment under the process lock, runs fn and closes it.
@@ -187,4 +188,66 @@ func (h *house) enterRotation(ctx context.Context, r rotation) error {
 		_, err := h.journal.Enter(ctx, tx, tlog.Key, "", muster.Ref{Kind: "epoch", ID: strconv.Itoa(r.To)}, r)
 		return err
 	})
+}
+
+// moved is the body of the entry of a root key that was replaced.
+type moved struct {
+	What string `json:"what"` // moved
+	From string `json:"from"` // ids of root keys
+	To   string `json:"to"`
+}
+
+func newKeysMove(t terminal) *cobra.Command {
+	var config, next string
+	cmd := &cobra.Command{
+		Use: "move", Short: "Put the keys under another root key; stop every server first", Args: cobra.NoArgs,
+		Long: "Wrap the keys under the root key that another configuration names: a new file, or a KMS. A file that\n" +
+			"is not there is made. From then on only that configuration opens the deployment. Back up the key store after.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			to, err := readConfig(next)
+			if err != nil {
+				return err
+			}
+			return withHouse(ctx, t, config, func(h *house) error {
+				if to.RootKey == h.conf.RootKey && to.KMS == h.conf.KMS {
+					return muster.Errorf(muster.CodeInvalid, "both configurations name the same root key")
+				}
+				if to.Keys != h.conf.Keys || to.KeyDatabase != h.conf.KeyDatabase {
+					return muster.Errorf(muster.CodeInvalid, "the configurations name different key stores")
+				}
+				if file := to.rootKeyFile(); file != "" {
+					if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+						if _, err := vault.CreateKeyFile(file); err != nil {
+							return err
+						}
+						fmt.Fprintln(t.err, "made", file)
+					}
+				}
+				kms, err := openRootKey(ctx, &to)
+				if err != nil {
+					return err
+				}
+				from, err := openRootKey(ctx, &h.conf)
+				if err != nil {
+					return err
+				}
+				if err := h.vault.MoveRoot(ctx, kms); err != nil {
+					return err
+				}
+				if err := h.db.InTx(ctx, func(tx *store.Tx) error {
+					_, err := h.journal.Enter(ctx, tx, tlog.Key, "", muster.Ref{Kind: "root", ID: kms.ID()}, moved{What: "moved", From: from.ID(), To: kms.ID()})
+					return err
+				}); err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(t.out, "the keys are under root key %s\nNext: start with %s, back up the key store %s, and keep the old root key as long as older backups of it\n", kms.ID(), next, h.conf.Keys)
+				return err
+			})
+		},
+	}
+	configFlag(cmd, &config)
+	cmd.Flags().StringVar(&next, "to", "", "configuration that names the next root key")
+	cmd.MarkFlagRequired("to")
+	return cmd
 }
