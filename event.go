@@ -8,6 +8,9 @@ const (
 	JobWebhook  = "deliver.webhook" // Ref: webhook id; Payload: an Event
 	JobSendCode = "send.code"       // Ref: challenge id
 	JobDue      = "application.due" // Ref: application id
+	JobSweep    = "screening.sweep" // Payload: a SweepOrder; screens everybody on file against what changed in a list
+	JobTune     = "screening.tune"  // Ref: sweep id; screens everybody on file to forecast hits at each threshold
+	JobHitDue   = "hit.due"         // Ref: hit id; its reporting clock has run out
 )
 
 // EventTest is the type of the event that tries out an endpoint. Every endpoint takes it.

@@ -83,6 +83,8 @@ type SubjectFacts struct {
 	Control       bool        `json:"control,omitempty"`  // substantial control
 	Terminal      bool        `json:"terminal,omitempty"` // an owner that is an individual, where chains must end
 	Evidence      []Evidence  `json:"evidence,omitempty"`
+	Screening     *Screening  `json:"screening,omitempty"` // of the names and identifiers; nil: no list was in effect, or no pack asks
+	Hits          []HitFacts  `json:"hits,omitempty"`      // what persons found of its candidates
 }
 
 // OwnershipFacts sums the owners up.
@@ -97,6 +99,9 @@ type PaymentFacts struct {
 	Means   string  `json:"means,omitempty"`
 	Country Country `json:"country,omitempty"`
 	Network string  `json:"network,omitempty"` // of a wallet
+
+	Screening *Screening `json:"screening,omitempty"` // of the payer's name, where it is somebody else's
+	Hits      []HitFacts `json:"hits,omitempty"`
 }
 
 // AccessFacts is where the sign-up came from; an unknown country is "".

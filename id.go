@@ -28,6 +28,8 @@ const (
 	PrefixKey         = "key_"
 	PrefixEntry       = "ent_"
 	PrefixActivation  = "act_"
+	PrefixHit         = "hit_"
+	PrefixSweep       = "swp_"
 )
 
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"

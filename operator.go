@@ -14,12 +14,13 @@ const (
 	ScopeWebhooks  Scope = "webhooks:write"
 	ScopeOperators Scope = "operators:write" // operators and tokens
 	ScopeMetrics   Scope = "metrics"
+	ScopeScreen    Scope = "screen" // compare names with the watch lists
 )
 
 // Scopes lists every scope, for tables and tests.
 var Scopes = []Scope{
 	ScopeApply, ScopeRead, ScopeEvidence, ScopeReview, ScopeReveal, ScopePacks, ScopeAccounts, ScopeWebhooks,
-	ScopeOperators, ScopeMetrics,
+	ScopeOperators, ScopeMetrics, ScopeScreen,
 }
 
 // Principal is who calls: an operator through one of their tokens. Two tokens

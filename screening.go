@@ -1,5 +1,11 @@
 package muster
 
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
 // ScreeningQuery is one person or thing to compare with the watch lists. All of
 // it is personal data: it lives in memory while it is compared, and is not kept.
 type ScreeningQuery struct {
@@ -34,8 +40,51 @@ type Ground struct {
 
 // Screening is the screening of one subject (or of a payer's name): what facts hold.
 type Screening struct {
-	Lists      []ListRef   `json:"lists"`   // against which
-	Matcher    int         `json:"matcher"` // version of package screen
-	Floor      float64     `json:"floor"`   // candidates below it were not kept
+	Lists      []ListRef   `json:"lists"`             // against which
+	Matcher    int         `json:"matcher"`           // version of package screen
+	Weights    string      `json:"weights,omitempty"` // of the packs that asked for it, see WeightsText; "": the matcher's own
+	Floor      float64     `json:"floor"`             // candidates below it were not kept
 	Candidates []Candidate `json:"candidates,omitempty"`
+}
+
+// MaxCandidates is how many candidates of one screening facts keep, best first.
+const MaxCandidates = 10
+
+// WeightsText is the one spelling of weights by name: "birth=0.3 country=0.1".
+func WeightsText(weights map[string]float64) string {
+	list := make([]string, 0, len(weights))
+	for name, w := range weights {
+		list = append(list, name+"="+strconv.FormatFloat(w, 'g', -1, 64))
+	}
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}
+
+// HitState is where a hit stands.
+type HitState string
+
+const (
+	HitOpen  HitState = "open"
+	HitTrue  HitState = "true"  // a person found that it is them
+	HitFalse HitState = "false" // a person found that it is somebody else: suppressed for this pair
+	HitMoot  HitState = "moot"  // the entry left its list, or the claims that met it were corrected, before anybody looked
+)
+
+// HitStates lists them all.
+var HitStates = []HitState{HitOpen, HitTrue, HitFalse, HitMoot}
+
+// What was screened.
+const (
+	HitOfSubject = "subject" // somebody on the file
+	HitOfPayer   = "payer"   // the name behind the means of payment
+)
+
+// HitFacts is what a person found of one pair of somebody on file and an entry of
+// a list, as far as it still stands: true or false. What nobody resolved is a
+// candidate without one.
+type HitFacts struct {
+	Hit   string   `json:"hit"` // id
+	List  string   `json:"list"`
+	Entry string   `json:"entry"`
+	State HitState `json:"state"`
 }

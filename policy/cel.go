@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/ext"
@@ -52,6 +54,24 @@ func applicationVars() []cel.EnvOption {
 	}
 }
 
+// screeningVars are those of a screening, below "screening." (everybody on file and
+// the payer), "customer.screening." and "subject.screening.".
+func screeningVars(prefix string) []cel.EnvOption {
+	list := cel.ListType(cel.StringType)
+	return []cel.EnvOption{
+		cel.Variable(prefix+"screening.done", cel.BoolType),     // some list that the pack names was looked at
+		cel.Variable(prefix+"screening.open", cel.IntType),      // hits that nobody has resolved
+		cel.Variable(prefix+"screening.confirmed", cel.IntType), // resolved: true
+		cel.Variable(prefix+"screening.cleared", cel.IntType),   // resolved: false
+		cel.Variable(prefix+"screening.best", cel.DoubleType),   // score of the best candidate that is not resolved
+		cel.Variable(prefix+"screening.exact", list),            // kinds of identifiers that are the same, of open hits
+		cel.Variable(prefix+"screening.lists", list),            // that were looked at
+		cel.Variable(prefix+"screening.missing", list),          // required and not loaded
+		cel.Variable(prefix+"screening.stale", list),            // older than the pack allows
+		cel.Variable(prefix+"screening.age_days", cel.IntType),  // of the oldest list
+	}
+}
+
 // partyVars are those of one subject, below "customer." and "subject.".
 func partyVars(prefix string) []cel.EnvOption {
 	list := cel.ListType(cel.StringType)
@@ -95,13 +115,15 @@ func environments(format int, counts []Count) (application, subject *cel.Env, er
 	}
 	options = append(options, applicationVars()...)
 	options = append(options, partyVars("customer.")...)
+	options = append(options, screeningVars("")...)
+	options = append(options, screeningVars("customer.")...)
 	for _, c := range counts {
 		options = append(options, cel.Variable("counts."+c.Name, cel.IntType))
 	}
 	if application, err = cel.NewEnv(options...); err != nil {
 		return nil, nil, err
 	}
-	subject, err = application.Extend(partyVars("subject.")...)
+	subject, err = application.Extend(slices.Concat(partyVars("subject."), screeningVars("subject."))...)
 	return application, subject, err
 }
 

@@ -120,6 +120,19 @@ type method struct {
 	valid Period
 }
 
+// AnsweredByHits is what a rule is answered by that waits for hits to be resolved.
+const AnsweredByHits = "hits"
+
+// AnsweredBy is what answers a rule, "" where the case that it opens does.
+func (p *Pack) AnsweredBy(rule string) string {
+	for i := range p.rules {
+		if p.rules[i].ID == rule {
+			return p.rules[i].AnsweredBy
+		}
+	}
+	return ""
+}
+
 type scope int
 
 const (
@@ -296,6 +309,9 @@ var (
 	packID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
 	ruleID = regexp.MustCompile(`^[a-z0-9][a-z0-9_]{0,63}$`)
 	name   = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+
+	nameOfWeight = regexp.MustCompile(`^[a-z][a-z_]{0,31}$`)
+	listPattern  = regexp.MustCompile(`^[a-z0-9*][a-z0-9._*-]{0,63}$`)
 )
 
 func (c *compiler) compile() {
@@ -318,6 +334,7 @@ func (c *compiler) compile() {
 	c.sources()
 	c.counts()
 	c.methods()
+	c.screening()
 	var err error
 	if c.app, c.sub, err = environments(d.Format, d.Counts); err != nil {
 		c.fault("counts", "1:1: the counts do not make an environment")
@@ -652,6 +669,11 @@ func (c *compiler) rulesOf(in []Rule) []rule {
 			x.clear = *r.Clearable
 		}
 		c.among("rule "+r.ID, []string{r.Mode}, "", "enforce", "observe")
+		c.among("rule "+r.ID, []string{r.AnsweredBy}, "", AnsweredByHits)
+		x.clear = x.clear && r.AnsweredBy == ""
+		if c.p.doc.Screening == nil && strings.Contains(r.When.Source, "screening.") {
+			c.fault("screening", "%d:%d: rule %q reads a screening, and the pack asks for none", r.When.Line, r.When.Column, r.ID)
+		}
 		switch r.Scope {
 		case "", forApplication:
 			x.scope = scopeApplication

@@ -29,6 +29,7 @@ type Document struct {
 	Verify         []Requirement `yaml:"verify"`          // what has to be shown
 	NonDocumentary []Situation   `yaml:"non_documentary"` // when papers are not the way
 	Counts         []Count       `yaml:"counts"`          // wanted from blind indexes
+	Screening      *Screening    `yaml:"screening"`       // against watch lists
 	Rules          []Rule        `yaml:"rules"`           //
 	Opening        []Rule        `yaml:"opening"`         // say why, where nothing else held
 	Obligations    []Obligation  `yaml:"obligations"`     //
@@ -171,10 +172,11 @@ type Rule struct {
 	Outcome     muster.Outcome `yaml:"outcome"`
 	Code        string         `yaml:"code,omitempty"` // default the id
 	Hidden      bool           `yaml:"hidden,omitempty"`
-	Mode        string         `yaml:"mode,omitempty"`      // enforce | observe
-	Cost        int            `yaml:"cost,omitempty"`      // order of evaluation: cheap before dear
-	Outside     bool           `yaml:"outside,omitempty"`   // reads an answer from outside the claims (an index)
-	Clearable   *bool          `yaml:"clearable,omitempty"` // by a person's resolution; default: outcome review
+	Mode        string         `yaml:"mode,omitempty"`        // enforce | observe
+	Cost        int            `yaml:"cost,omitempty"`        // order of evaluation: cheap before dear
+	Outside     bool           `yaml:"outside,omitempty"`     // reads an answer from outside the claims (an index)
+	AnsweredBy  string         `yaml:"answered_by,omitempty"` // hits: resolving them answers it, and not the case that it opened
+	Clearable   *bool          `yaml:"clearable,omitempty"`   // by a person's resolution; default: outcome review
 	Needs       []RuleNeed     `yaml:"needs,omitempty"`
 	Limits      muster.Limits  `yaml:"limits,omitempty"`
 	Obligations []string       `yaml:"obligations,omitempty"`

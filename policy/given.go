@@ -2,6 +2,8 @@ package policy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/muster-cip/muster"
@@ -16,6 +18,7 @@ type Given struct {
 	OpenChains  []string         `yaml:"open_chains,omitempty"` // pointers
 	Payment     GivenPayment     `yaml:"payment,omitempty"`
 	Access      muster.Country   `yaml:"access,omitempty"`
+	Lists       map[string]int   `yaml:"lists,omitempty"` // watch lists that were looked at, by age in days; absent: those of the candidates, of today
 	Products    []string         `yaml:"products,omitempty"`
 	Absent      []string         `yaml:"absent,omitempty"`
 	NoNotice    bool             `yaml:"no_notice,omitempty"`
@@ -42,6 +45,16 @@ type GivenParty struct {
 	Absent        []string         `yaml:"absent,omitempty"`
 	Revision      int              `yaml:"revision,omitempty"`
 	Evidence      []GivenEvidence  `yaml:"evidence,omitempty"`
+	Candidates    []GivenCandidate `yaml:"candidates,omitempty"`
+}
+
+// GivenCandidate is an entry of a watch list that the party came close to.
+type GivenCandidate struct {
+	List  string          `yaml:"list"`
+	Entry string          `yaml:"entry,omitempty"`
+	Score float64         `yaml:"score,omitempty"`
+	Exact string          `yaml:"exact,omitempty"` // kind of the identifier that is the same
+	Found muster.HitState `yaml:"found,omitempty"` // "true" or "false": a person's finding
 }
 
 // GivenPayment is the means of payment in short form.
@@ -49,6 +62,8 @@ type GivenPayment struct {
 	Means   string         `yaml:"means,omitempty"`
 	Country muster.Country `yaml:"country,omitempty"`
 	Network string         `yaml:"network,omitempty"`
+
+	Candidates []GivenCandidate `yaml:"candidates,omitempty"` // of the payer's name
 }
 
 // GivenEvidence is one piece of evidence in short form. Method resolution is a
@@ -94,6 +109,9 @@ func (g *Given) Facts() (*muster.Facts, error) {
 		f.Account.InterimSince = at.AddDate(0, 0, -g.InterimDays)
 	}
 	f.Ownership.Open = g.OpenChains
+	if len(g.Payment.Candidates) > 0 {
+		f.Payment.Screening, f.Payment.Hits = g.screening(g.Payment.Candidates, at)
+	}
 	add := func(p GivenParty, role muster.SubjectRole, pointer, id string) error {
 		s := muster.SubjectFacts{
 			ID: id, Role: role, Pointer: or(p.Pointer, pointer), Kind: p.Kind, Absent: p.Absent, Country: p.Country,
@@ -120,6 +138,9 @@ func (g *Given) Facts() (*muster.Facts, error) {
 			}
 			s.Evidence = append(s.Evidence, x)
 		}
+		if len(p.Candidates)+len(g.Lists) > 0 {
+			s.Screening, s.Hits = g.screening(p.Candidates, at)
+		}
 		f.Subjects = append(f.Subjects, s)
 		return nil
 	}
@@ -140,6 +161,27 @@ func (g *Given) Facts() (*muster.Facts, error) {
 		f.Ownership.Unknown = max(0, muster.WholePercent-f.Ownership.Stated)
 	}
 	return f, nil
+}
+
+// screening writes candidates out. Who has none was screened all the same where
+// the example names lists.
+func (g *Given) screening(in []GivenCandidate, at time.Time) (*muster.Screening, []muster.HitFacts) {
+	s := &muster.Screening{Matcher: 1, Floor: 0.1}
+	var hits []muster.HitFacts
+	ages := map[string]int{}
+	for i, c := range in {
+		ages[c.List] = 0
+		x := muster.Candidate{List: c.List, Entry: or(c.Entry, fmt.Sprint(i+1)), Score: c.Score, Name: c.Score, Exact: c.Exact}
+		s.Candidates = append(s.Candidates, x)
+		if c.Found != "" {
+			hits = append(hits, muster.HitFacts{Hit: fmt.Sprintf("hit_example%d", i), List: x.List, Entry: x.Entry, State: c.Found})
+		}
+	}
+	maps.Copy(ages, g.Lists)
+	for _, list := range slices.Sorted(maps.Keys(ages)) {
+		s.Lists = append(s.Lists, muster.ListRef{List: list, Digest: "example", AsOf: at.AddDate(0, 0, -ages[list])})
+	}
+	return s, hits
 }
 
 func (e GivenEvidence) evidence(subject string, i int, at time.Time, revision int) (muster.Evidence, error) {

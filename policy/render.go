@@ -40,6 +40,7 @@ func Render(p *Pack, records []ProgrammeRecord) string {
 	w.fields()
 	w.status()
 	w.methods()
+	w.screening()
 	w.rules()
 	w.unknown()
 	w.retention()
@@ -196,6 +197,34 @@ func (w *writer) methods() {
 		}
 		w.line("")
 	}
+}
+
+// screening says against what names are compared, and what follows.
+func (w *writer) screening() {
+	s := w.p.doc.Screening
+	if s == nil {
+		return
+	}
+	w.line("## Watch lists")
+	w.line("%s Source: %s.", s.Text, w.cite(s.Cite))
+	w.line("From a score of %g on a likeness is a hit; an identifier that is the same is one by itself. Likenesses down to %g are kept with the decision.", s.Threshold, s.Floor)
+	w.head("list", "hit from", "bound of age", "operators to confirm, to clear", "report", "records of a true hit", "source")
+	for _, l := range s.Lists {
+		threshold := s.Threshold
+		if l.Threshold > 0 {
+			threshold = l.Threshold
+		}
+		report := "none"
+		if l.Report.Within != "" {
+			report = strings.TrimSpace(fmt.Sprintf("within %s, to %s. %s Source: %s", l.Report.Within, or(l.Report.To, "the authority"), l.Report.Text, w.cite(l.Report.Cite)))
+		}
+		name := l.List
+		if l.Required {
+			name += " (required)"
+		}
+		w.row(name, fmt.Sprintf("%g", threshold), or(l.MaxAge, "none"), fmt.Sprintf("%d, %d", max(1, l.Confirm), max(1, l.Clear)), report, or(l.Keep, "as hits"), w.cite(l.Cite))
+	}
+	w.line("")
 }
 
 var outcomeWords = map[muster.Outcome]string{

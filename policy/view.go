@@ -25,6 +25,7 @@ type run struct {
 	owners           owners
 	resolved         resolved
 	absent, products ref.Val
+	screening        *screened
 }
 
 // owners are the beneficial owners, counted.
@@ -55,6 +56,7 @@ type party struct {
 	beneficial bool
 	memo       []int8
 	status     string
+	screening  *screened
 
 	read bool // the lists below are made
 	// got is the assurance that accepted evidence gives, by attribute.
@@ -193,6 +195,9 @@ func (pt *party) ResolveName(name string) (any, bool) {
 func (r *run) ResolveName(name string) (any, bool) {
 	if rest, ok := strings.CutPrefix(name, "customer."); ok {
 		return r.parties[0].attribute(rest)
+	}
+	if rest, ok := strings.CutPrefix(name, "screening."); ok {
+		return r.screened().attribute(r, rest)
 	}
 	f := r.f
 	switch name {
@@ -334,6 +339,9 @@ func (pt *party) foreignness() string {
 
 func (pt *party) attribute(name string) (any, bool) {
 	s, r := pt.s, pt.r
+	if rest, ok := strings.CutPrefix(name, "screening."); ok {
+		return pt.screened().attribute(r, rest)
+	}
 	switch name {
 	case "kind":
 		return r.box(string(s.Kind)), true
