@@ -1,0 +1,8 @@
+// Package ledger keeps access records and leases: who used an account, from which
+// address and when, and which account held which of the provider's own addresses.
+//
+// Rules of this room:
+//   - A batch is taken whole or refused whole. What was acknowledged is durable.
+//   - No value of a record is in an error, a log or a metric.
+//   - It imports no store and no vault: what it needs of them it declares.
+package ledger
