@@ -32,10 +32,10 @@ const testSupport = -1
 // ranks is the map of the house. A room imports rooms of a lower rank only, never
 // its own rank or above. A pattern that ends in * covers one folder per thing.
 var ranks = map[int]string{
-	0: "compact match durable outbound packs", // and the root
+	0: "compact match durable outbound packs lists", // and the root
 	1: "policy screen lists/* measure verify/* gate vault tlog validate synthetic",
 	2: "journal ledger",
-	3: "onboard review watch retain programme staff oversight share",
+	3: "onboard review watch watchlist retain programme staff oversight share",
 	4: "api console portal store",
 	5: "cmd/* bench bench/* validate/gen", // programs; gen reads published tables and writes validate/tables
 

@@ -26,6 +26,9 @@ type ListEntry struct {
 	Gender      string             `json:"gender,omitempty"`  // male | female
 	Identifiers []ListedIdentifier `json:"identifiers,omitempty"`
 	Programmes  []string           `json:"programmes,omitempty"`
+	Titles      []string           `json:"titles,omitempty"` // positions that its publisher names
+	Linked      []string           `json:"linked,omitempty"` // names of others that its publisher links it to
+	Vessel      *ListedShip        `json:"vessel,omitempty"`
 	Remarks     string             `json:"remarks,omitempty"`
 	Listed      PartialDate        `json:"listed,omitzero"` // when it was put on the list, where stated
 	Own         *OwnEntry          `json:"own,omitempty"`   // of the provider's own lists
@@ -113,6 +116,14 @@ type ListedIdentifier struct {
 	Value   string  `json:"value"`             // as published
 	Country Country `json:"country,omitempty"` // that issued it
 	Label   string  `json:"label,omitempty"`   // the publisher's word for it: "Digital Currency Address - XBT"
+}
+
+// ListedShip is what a list says of a ship besides its names and numbers.
+type ListedShip struct {
+	Type         string `json:"type,omitempty"`
+	Tonnage      string `json:"tonnage,omitempty"`
+	GrossTonnage string `json:"gross_tonnage,omitempty"`
+	Owner        string `json:"owner,omitempty"`
 }
 
 // OwnEntry is what the provider's own lists say besides.
