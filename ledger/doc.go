@@ -4,5 +4,5 @@
 // Rules of this room:
 //   - A batch is taken whole or refused whole. What was acknowledged is durable.
 //   - No value of a record is in an error, a log or a metric.
-//   - It imports no store and no vault: what it needs of them it declares.
+//   - It imports no store: what it needs of one it declares (Tx).
 package ledger
