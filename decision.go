@@ -99,22 +99,3 @@ type PackRef struct {
 	Edition string `json:"edition"`
 	Digest  string `json:"digest"` // sha256, hex
 }
-
-// Limits in the stated vocabulary. A nil or empty member sets no limit. Limits of
-// several rules join to the tightest.
-type Limits struct {
-	Products     []string `json:"products,omitempty"`      // only these
-	Deny         []string `json:"deny,omitempty"`          // not these
-	GPU          string   `json:"gpu,omitempty"`           // highest class: none | shared | single | multi
-	Regions      []string `json:"regions,omitempty"`       // only these
-	Instances    *int     `json:"instances,omitempty"`     // at most
-	OutboundMail string   `json:"outbound_mail,omitempty"` // closed | open
-	Spend        *Money   `json:"spend,omitempty"`         // at most, a calendar month
-	Days         *int     `json:"days,omitempty"`          // lifetime from the account's first interim use
-}
-
-// Money is an amount in a currency's minor unit.
-type Money struct {
-	Amount   int64  `json:"amount"`
-	Currency string `json:"currency"`
-}

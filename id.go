@@ -3,6 +3,7 @@ package muster
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"strings"
 	"time"
 )
 
@@ -40,6 +41,11 @@ func NewID(prefix string, now time.Time) string {
 	ms := uint64(now.UnixMilli())
 	b[0], b[1] = byte(ms>>40), byte(ms>>32)
 	binary.BigEndian.PutUint32(b[2:], uint32(ms))
+	return FormatID(prefix, b)
+}
+
+// FormatID writes the 16 bytes of an id as an id.
+func FormatID(prefix string, b [16]byte) string {
 	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
 	out := make([]byte, len(prefix)+26)
 	copy(out, prefix)
@@ -49,6 +55,26 @@ func NewID(prefix string, now time.Time) string {
 		hi >>= 5
 	}
 	return string(out)
+}
+
+// ParseID is the reverse of FormatID; false where id is none of that prefix.
+func ParseID(prefix, id string) (b [16]byte, ok bool) {
+	text, ok := strings.CutPrefix(id, prefix)
+	if !ok || len(text) != 26 || text[0] > '7' {
+		return b, false
+	}
+	var hi, lo uint64
+	for i := range len(text) {
+		v := strings.IndexByte(crockford, text[i])
+		if v < 0 {
+			return b, false
+		}
+		hi = hi<<5 | lo>>59
+		lo = lo<<5 | uint64(v)
+	}
+	binary.BigEndian.PutUint64(b[:8], hi)
+	binary.BigEndian.PutUint64(b[8:], lo)
+	return b, true
 }
 
 // IsReference reports whether s has the form of a provider's own reference

@@ -4,23 +4,25 @@ package muster
 type Scope string
 
 const (
-	ScopeApply     Scope = "applications:write" // post, correct, withdraw applications
-	ScopeRead      Scope = "read"               // redacted views, decisions, packs
-	ScopeEvidence  Scope = "evidence:write"     // record what was seen
-	ScopeReview    Scope = "reviews:write"      // resolve
-	ScopeReveal    Scope = "reveal"             // see personal values, with a purpose
-	ScopePacks     Scope = "packs:write"        // activate policy packs
-	ScopeAccounts  Scope = "accounts:write"     // move accounts
-	ScopeWebhooks  Scope = "webhooks:write"
-	ScopeOperators Scope = "operators:write" // operators and tokens
-	ScopeMetrics   Scope = "metrics"
-	ScopeScreen    Scope = "screen" // compare names with the watch lists
+	ScopeApply      Scope = "applications:write" // post, correct, withdraw applications
+	ScopeRead       Scope = "read"               // redacted views, decisions, packs
+	ScopeEvidence   Scope = "evidence:write"     // record what was seen
+	ScopeReview     Scope = "reviews:write"      // resolve
+	ScopeReveal     Scope = "reveal"             // see personal values, with a purpose
+	ScopePacks      Scope = "packs:write"        // activate policy packs
+	ScopeAccounts   Scope = "accounts:write"     // move accounts
+	ScopeWebhooks   Scope = "webhooks:write"
+	ScopeOperators  Scope = "operators:write" // operators and tokens
+	ScopeMetrics    Scope = "metrics"
+	ScopeScreen     Scope = "screen"      // compare names with the watch lists
+	ScopeGateAsk    Scope = "gate:ask"    // ask the gate about accounts
+	ScopeGateFollow Scope = "gate:follow" // read the gate's snapshots and changes, and nothing else
 )
 
 // Scopes lists every scope, for tables and tests.
 var Scopes = []Scope{
 	ScopeApply, ScopeRead, ScopeEvidence, ScopeReview, ScopeReveal, ScopePacks, ScopeAccounts, ScopeWebhooks,
-	ScopeOperators, ScopeMetrics, ScopeScreen,
+	ScopeOperators, ScopeMetrics, ScopeScreen, ScopeGateAsk, ScopeGateFollow,
 }
 
 // Principal is who calls: an operator through one of their tokens. Two tokens

@@ -710,7 +710,7 @@ func (c *compiler) defaultMode(r *Rule) string {
 }
 
 func (c *compiler) limits(what string, l muster.Limits) {
-	c.among(what, []string{l.GPU}, append([]string{""}, gpuClasses...)...)
+	c.among(what, []string{l.GPU}, append([]string{""}, muster.GPUClasses...)...)
 	c.among(what, []string{l.OutboundMail}, "", "closed", "open")
 	if (l.Instances != nil && *l.Instances < 0) || (l.Days != nil && *l.Days < 0) {
 		c.fault("limits", "1:1: %s: limits are not negative", what)
@@ -748,7 +748,11 @@ func (c *compiler) terms() {
 		}
 	}
 	for _, f := range d.Fail {
-		c.among("fail "+f.Action, []string{f.Answer}, "allow", "deny")
+		c.among("fail "+f.Action, []string{f.Answer, f.Unknown}, "", "allow", "deny")
+		if f.Answer == "" {
+			c.fault("fail", "1:1: action %q has no answer", f.Action)
+		}
+		c.among("fail", []string{f.Action}, muster.GateActions...)
 	}
 	for _, s := range d.Programme {
 		c.among("programme "+s.Heading, []string{s.Records}, "", "approval", "training", "review")

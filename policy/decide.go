@@ -188,7 +188,7 @@ func (b *builder) apply(r *run, x *rule, party int) {
 	if x.Outcome == muster.OutcomeCollect {
 		b.collecting = true
 	}
-	b.d.Limits = tighten(b.d.Limits, x.Limits)
+	b.d.Limits = b.d.Limits.Tighten(x.Limits)
 	for _, o := range x.Obligations {
 		b.d.Obligations = add(b.d.Obligations, o)
 	}
@@ -383,7 +383,7 @@ func (b *builder) meanwhile() {
 	}
 	d.Interim = true
 	for _, r := range packs {
-		d.Limits = tighten(d.Limits, r.p.doc.Interim.Limits)
+		d.Limits = d.Limits.Tighten(r.p.doc.Interim.Limits)
 	}
 	if !until.IsZero() && (d.Until.IsZero() || until.Before(d.Until)) {
 		d.Until = until

@@ -259,11 +259,13 @@ type Notice struct {
 	Cite     Cite     `yaml:"cite,omitempty"`
 }
 
-// FailRow says what the gate answers to an action once its snapshot is too old.
+// FailRow says what the gate answers to an action where it does not know: once its
+// snapshot is too old, and about an account that it has never heard of.
 type FailRow struct {
-	Action string `yaml:"action"`
-	Answer string `yaml:"answer"` // allow | deny
-	Text   string `yaml:"text,omitempty"`
+	Action  string `yaml:"action"`            // muster.GateActions
+	Answer  string `yaml:"answer"`            // allow | deny: on old knowledge. What that knowledge denies stays denied
+	Unknown string `yaml:"unknown,omitempty"` // allow | deny: about an unknown account; absent: as Answer
+	Text    string `yaml:"text,omitempty"`
 }
 
 // Section is text of the written programme. Where Records is set, the text
