@@ -150,12 +150,16 @@ func (g *Gate) Decide(r *Request, now time.Time) (a Answer) {
 	}
 	a.Known, a.Decision = true, e.decision
 	p := s.known.get(e.profile)
-	verdict, next := p.at(now.UnixMicro())
+	at := now
+	if at.Before(h.Time) { // a clock that went back ends nothing early and begins nothing anew
+		at = h.Time
+	}
+	verdict, next := p.at(at.UnixMicro())
 	a.judge(r, verdict)
 	if !a.Stale {
 		a.Until = h.Time.Add(h.Bound)
-		if at := time.UnixMicro(next); next != 0 && at.Before(a.Until) {
-			a.Until = at.UTC()
+		if end := time.UnixMicro(next); next != 0 && end.Before(a.Until) {
+			a.Until = end.UTC()
 		}
 		return a
 	}

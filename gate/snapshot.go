@@ -2,7 +2,6 @@ package gate
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -463,6 +462,3 @@ func (s *Snapshot) Lookup(reference string) (muster.Profile, DecisionID, bool) {
 	}
 	return out, e.decision, true
 }
-
-// order compares hashes; for tests and sorting of changes.
-func order(a, b Change) int { return cmp.Compare(string(a.Hash[:]), string(b.Hash[:])) }
