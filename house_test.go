@@ -34,7 +34,7 @@ const testSupport = -1
 var ranks = map[int]string{
 	0: "compact match durable outbound packs lists", // and the root
 	1: "policy screen lists/* measure verify/* gate vault tlog validate synthetic",
-	2: "journal ledger",
+	2: "journal ledger ask",
 	3: "onboard review watch watchlist retain programme staff oversight share",
 	4: "api console portal store",
 	5: "cmd/* bench bench/* validate/gen", // programs; gen reads published tables and writes validate/tables
@@ -322,6 +322,7 @@ var dependencies = []string{
 	"github.com/aws/aws-sdk-go-v2/service/kms",
 	"github.com/aws/smithy-go",
 	"github.com/danielgtaylor/huma/v2",
+	"github.com/envoyproxy/go-control-plane/envoy",
 	"github.com/goccy/go-yaml",
 	"github.com/google/go-cmp",
 	"github.com/jackc/pgx/v5",
@@ -341,6 +342,9 @@ var dependencies = []string{
 	"golang.org/x/net",
 	"golang.org/x/sync",
 	"golang.org/x/text",
+	"google.golang.org/genproto/googleapis/rpc",
+	"google.golang.org/grpc",
+	"google.golang.org/protobuf",
 	"modernc.org/sqlite",
 	"pgregory.net/rapid",
 }

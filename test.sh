@@ -86,12 +86,17 @@ install_packages() {
 	esac && apt install -y --no-install-recommends "$@"
 }
 
+nginx() {
+	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ]
+}
+
 missing() {
 	missing=()
 	if ! command -v git >/dev/null; then missing+=(git); fi
 	if ! command -v strace >/dev/null; then missing+=(strace); fi
 	if ! compiler; then missing+=(gcc libc6-dev); fi
 	if ! postgres; then missing+=(postgresql); fi
+	if ! nginx; then missing+=(nginx-light); fi
 }
 
 components() {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/gate"
 )
 
 // envoyClient is Envoy's generated client of a served gate.
@@ -98,7 +99,7 @@ func TestEnvoy(t *testing.T) {
 		if text := d.String(); strings.Contains(text, "review queue") || strings.Contains(text, "interim_over") {
 			t.Errorf("the customer sees what is for the operator: %s", text)
 		}
-		if m := res.GetDynamicMetadata().AsMap(); m["unblock"] != "review queue" || m["rule"] != "us-iaas-cip/interim_over" || m["decision"] != "dec_01020300000000000000000000" {
+		if m := res.GetDynamicMetadata().AsMap(); m["unblock"] != "review queue" || m["rule"] != "us-iaas-cip/interim_over" || m["decision"] != (gate.DecisionID{1, 2, 3}).String() {
 			t.Error(m)
 		}
 	})

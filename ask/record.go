@@ -64,7 +64,7 @@ const (
 
 // cellKey is a kind of answer. Its strings are the gate's, none of the caller's.
 type cellKey struct {
-	account    [16]byte
+	account    gate.Hash
 	decision   gate.DecisionID
 	code, rule string
 	protocol   uint8
