@@ -1,0 +1,275 @@
+package match
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// latin are letters that do not decompose to a letter of a-z and marks.
+var latin = map[rune]string{
+	'ß': "ss", 'ẞ': "ss", 'æ': "ae", 'Æ': "ae", 'œ': "oe", 'Œ': "oe", 'ø': "o", 'Ø': "o", 'ł': "l", 'Ł': "l", 'đ': "d", 'Đ': "d", 'ð': "d", 'Ð': "d",
+	'þ': "th", 'Þ': "th", 'ı': "i", 'İ': "i", 'ŋ': "ng", 'Ŋ': "ng", 'ħ': "h", 'Ħ': "h", 'ŧ': "t", 'Ŧ': "t", 'ə': "a", 'Ə': "a", 'ĸ': "k", 'ƒ': "f",
+	'ɓ': "b", 'Ɓ': "b", 'ɗ': "d", 'Ɗ': "d", 'ƙ': "k", 'Ƙ': "k", 'ƴ': "y", 'Ƴ': "y", 'ɛ': "e", 'Ɛ': "e", 'ɔ': "o", 'Ɔ': "o", 'ǝ': "e", 'Ǝ': "e", 'ɖ': "d", 'ŀ': "l", 'Ŀ': "l",
+	'ơ': "o", 'Ơ': "o", 'ư': "u", 'Ư': "u", 'ʻ': "", 'ʼ': "", 'ʾ': "", 'ʿ': "", 'ˈ': "", 'ʹ': "", 'ʺ': "",
+}
+
+// quotes stand inside a word and part nothing: Sa'id, O’Neill, 'Abd.
+func isQuote(r rune) bool {
+	switch r {
+	case '\'', '’', '‘', '`', '´', 'ʼ', 'ʻ', 'ʿ', 'ʾ', '′', '‛', 'ˊ', 'ˋ', '＇', '\u200c', '\u200d', '\u00ad', '\u0640', '"', '“', '”':
+		return true
+	}
+	return false
+}
+
+// piece is a run of one script, folded, before it becomes words.
+type piece struct {
+	text   string
+	script script
+}
+
+// Words splits a name into its words, appended to dst.
+func Words(dst []Word, name string) []Word {
+	if len(name) > maxInput {
+		name = name[:maxInput]
+		for len(name) > 0 && !utf8.ValidString(name[len(name)-1:]) && !utf8.RuneStart(name[len(name)-1]) {
+			name = name[:len(name)-1]
+		}
+	}
+	var stack [24]piece
+	ps := pieces(stack[:0], name)
+	start := len(dst)
+	for i := 0; i < len(ps) && len(dst)-start < MaxWords; i++ {
+		p := ps[i]
+		if p.script != scriptLatin {
+			dst = native(dst, p)
+			continue
+		}
+		if n, form := letters(ps[i:]); n > 0 {
+			dst = append(dst, Word{Text: form, Class: Legal, Organisational: true})
+			i += n - 1
+			continue
+		}
+		if n, w := phrase(ps[i:]); n > 0 {
+			dst = append(dst, w)
+			i += n - 1
+			continue
+		}
+		dst = latinWords(dst, p.text)
+	}
+	if len(dst)-start > MaxWords {
+		dst = dst[:start+MaxWords]
+	}
+	return dst
+}
+
+// pieces cuts name where its words end and where its script changes.
+func pieces(dst []piece, name string) []piece {
+	plain := true
+	for i := range len(name) {
+		if name[i] >= utf8.RuneSelf {
+			plain = false
+			break
+		}
+	}
+	if !plain {
+		name = norm.NFKC.String(name)
+	}
+	buf := make([]byte, 0, len(name)+8)
+	type cut struct {
+		from, to int
+		script   script
+	}
+	var stack [24]cut
+	cuts := stack[:0]
+	from, now := 0, scriptNone
+	end := func() {
+		if len(buf) > from {
+			to := len(buf)
+			if to-from > MaxWord && now == scriptLatin {
+				to = from + MaxWord
+			}
+			cuts = append(cuts, cut{from, to, now})
+		}
+		from, now = len(buf), scriptNone
+	}
+	for _, r := range name {
+		if len(cuts) >= 2*MaxWords {
+			break
+		}
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			if now != scriptLatin && now != scriptNone {
+				end()
+			}
+			now = scriptLatin
+			buf = append(buf, byte(r))
+		case r >= 'A' && r <= 'Z':
+			if now != scriptLatin && now != scriptNone {
+				end()
+			}
+			now = scriptLatin
+			buf = append(buf, byte(r)+'a'-'A')
+		case r == '&' || r == '+':
+			end()
+			buf = append(buf, "and"...)
+			now = scriptLatin
+			end()
+		case r < utf8.RuneSelf:
+			if !isQuote(r) {
+				end()
+			}
+		case isQuote(r), unicode.Is(unicode.Mn, r), unicode.Is(unicode.Cf, r):
+		default:
+			if s, ok := latin[r]; ok {
+				if now != scriptLatin && now != scriptNone {
+					end()
+				}
+				if s != "" {
+					now = scriptLatin
+				}
+				buf = append(buf, s...)
+				continue
+			}
+			s := scriptOf(r)
+			if s == scriptNone {
+				end()
+				continue
+			}
+			if s == scriptLatin {
+				if base := baseLetter(r); base != 0 {
+					if now != scriptLatin && now != scriptNone {
+						end()
+					}
+					now = scriptLatin
+					buf = append(buf, base)
+				}
+				continue // a letter that has no base is passed over, and parts nothing
+			}
+			if s != now && now != scriptNone {
+				end()
+			}
+			now = s
+			buf = utf8.AppendRune(buf, unicode.ToLower(r))
+		}
+	}
+	end()
+	text := string(buf)
+	for _, c := range cuts {
+		dst = append(dst, piece{text[c.from:c.to], c.script})
+	}
+	return dst
+}
+
+// baseLetter is the letter of a-z below the marks of r, else 0.
+func baseLetter(r rune) byte {
+	var b [utf8.UTFMax]byte
+	n := utf8.EncodeRune(b[:], r)
+	d := norm.NFD.Properties(b[:n]).Decomposition()
+	if len(d) == 0 || d[0] >= utf8.RuneSelf {
+		return 0
+	}
+	c := d[0] | 0x20
+	if c < 'a' || c > 'z' {
+		return 0
+	}
+	return c
+}
+
+// letters finds a legal form in single letters: S.A., S A S, A/S. It answers how
+// many pieces the form takes.
+func letters(ps []piece) (int, string) {
+	n := 0
+	var buf [6]byte
+	for n < len(ps) && n < len(buf) && len(ps[n].text) == 1 && ps[n].script == scriptLatin {
+		buf[n] = ps[n].text[0]
+		n++
+	}
+	for ; n >= 2; n-- {
+		if form, ok := legalForms[string(buf[:n])]; ok {
+			return n, form
+		}
+	}
+	return 0, ""
+}
+
+// phrase finds what takes several words: "limited liability company".
+func phrase(ps []piece) (int, Word) {
+	for _, p := range phrases[ps[0].text] {
+		if len(p.words) > len(ps) {
+			continue
+		}
+		same := true
+		for i, w := range p.words {
+			if ps[i].text != w {
+				same = false
+				break
+			}
+		}
+		if same {
+			return len(p.words), Word{Text: p.form, Class: Legal, Organisational: true}
+		}
+	}
+	return 0, Word{}
+}
+
+// latinWords makes words of one folded Latin run.
+func latinWords(dst []Word, s string) []Word {
+	if len(s) == 1 {
+		if s[0] >= '0' && s[0] <= '9' {
+			return append(dst, Word{Text: s, Class: Number})
+		}
+		return append(dst, Word{Text: s, Class: Initial})
+	}
+	if strings.ContainsAny(s, "0123456789") {
+		return append(dst, Word{Text: s, Class: Number})
+	}
+	if w, ok := known[s]; ok {
+		return append(dst, w)
+	}
+	if head, tail, ok := compound(s); ok {
+		dst = append(dst, head)
+		if w, ok := known[tail]; ok {
+			return append(dst, w)
+		}
+		return append(dst, Word{Text: tail})
+	}
+	return append(dst, Word{Text: s})
+}
+
+var (
+	wordAbd = Word{Text: "abd"}
+	wordAbu = Word{Text: "abu", Class: Particle}
+	wordDin = Word{Text: "din"}
+)
+
+// compound takes apart what Arabic names write joined or apart at will:
+// Abdulrahman, Abd al-Rahman; Nureddin, Nur al-Din; Abubakar, Abu Bakr.
+func compound(s string) (Word, string, bool) {
+	if len(s) >= 7 && strings.HasPrefix(s, "abd") {
+		rest := s[3:]
+		for _, v := range []string{"ou", "oo", "u", "e", "a", "o", "i", ""} {
+			tail, ok := strings.CutPrefix(rest, v)
+			if !ok || len(tail) < 4 {
+				continue
+			}
+			c := tail[0]
+			switch {
+			case c == 'l' && v != "" && (tail[1] != 'l' || len(tail) > 5) && !strings.HasPrefix(tail, "la"):
+				return wordAbd, strings.TrimLeft(tail[1:], "l"), true
+			case c == 'l' && v == "" && !strings.HasPrefix(tail, "la") && !strings.HasPrefix(tail, "ll"):
+				return wordAbd, tail[1:], true
+			case c == tail[1] && strings.IndexByte("rsnztd", c) >= 0: // the article before a sun letter
+				return wordAbd, tail[1:], true
+			case c == 's' && strings.HasPrefix(tail, "shsh"):
+				return wordAbd, tail[2:], true
+			case v != "" && strings.IndexByte("rsn", c) >= 0 && len(tail) >= 5: // Abdurahman
+				return wordAbd, tail, true
+			}
+		}
+	}
+	return Word{}, "", false
+}

@@ -1,0 +1,415 @@
+package screen
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/match"
+)
+
+// lowest is the floor of any search: what scores less says nothing.
+const lowest = 0.2
+
+// The bounds of one search.
+const (
+	maxSpellings = 12 // names of one query
+	defaultLimit = 10
+	mostLimit    = 100
+)
+
+// word is one word of the query.
+type word struct {
+	match.Word
+	base     float32 // what it would weigh if it were of no class
+	org, per float32 // what it weighs against a firm, and against a person
+	found    []alike // of the lists
+	unknown  bool    // no word of the lists is it, or nearly it
+}
+
+// unit is a word of the query, or two or three joined, and what is like it.
+type unit struct {
+	at, n  uint8
+	weight float32
+	found  []alike
+}
+
+// record says that a unit meets words of a name.
+type record struct {
+	next int32
+	sim  float32
+	unit uint8
+	at   uint8
+	n    uint8
+}
+
+// board is what is known of one name during one search.
+type board struct {
+	turn  uint32
+	head  int32
+	bound float32 // how much weight of the query it can have matched
+	unit  int16   // whose gain was added last
+	gain  float32
+}
+
+// scratch is the memory of one search, used again by the next.
+type scratch struct {
+	finder
+	raw     []match.Word
+	words   []word
+	units   []unit
+	arena   []alike
+	boards  []board
+	turn    uint32
+	touched []uint32
+	records []record
+	simOf   []float32 // by word, where simTurn is the turn of a unit
+	simTurn []uint32
+	simNow  uint32
+	best    []scored
+	bestOf  map[int32]int
+	join    strings.Builder
+	joinBuf []byte
+	align   aligner
+	bounds  []boundOf
+}
+
+type boundOf struct {
+	name  uint32
+	bound float32
+}
+
+// scored is the best name of one entry.
+type scored struct {
+	entry int32
+	name  uint32
+	score float32
+}
+
+// Search finds the entries that the query comes close to, best first. It is safe for
+// concurrent use and takes bounded time whatever the query holds.
+func (x *Index) Search(q *muster.ScreeningQuery, o Options) []muster.Candidate {
+	limit := o.Limit
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	limit = min(limit, mostLimit)
+	w := DefaultWeights()
+	if o.Weights != nil {
+		w = *o.Weights
+	}
+	s := x.scratch.Get().(*scratch)
+	defer x.scratch.Put(s)
+	s.best = s.best[:0]
+	if s.bestOf == nil {
+		s.bestOf = map[int32]int{}
+	}
+	clear(s.bestOf)
+	// Other fields can lift a name over the floor.
+	floor := max(lowest, float32(o.Floor-w.most()))
+	for i, n := range q.Names {
+		if i >= maxSpellings {
+			break
+		}
+		x.searchName(s, n, floor, limit)
+	}
+	out := make([]muster.Candidate, 0, min(limit, len(s.best)+2))
+	exact := x.lookUp(q)
+	for _, b := range s.best {
+		c := x.candidate(q, &w, b, exact)
+		if c.Score >= max(o.Floor, lowest) {
+			out = append(out, c)
+		}
+	}
+	for _, f := range exact {
+		if _, named := s.bestOf[f.entry]; !named {
+			out = append(out, x.candidate(q, &w, scored{entry: f.entry}, exact))
+		}
+	}
+	slices.SortFunc(out, func(a, b muster.Candidate) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(b.Name, a.Name), strings.Compare(a.List, b.List), strings.Compare(a.Entry, b.Entry))
+	})
+	if len(out) > limit {
+		out = out[:limit]
+	}
+	return out
+}
+
+// searchName searches one spelling and keeps the best name of each entry.
+func (x *Index) searchName(s *scratch, text string, floor float32, limit int) {
+	if !x.prepare(s, text) {
+		return
+	}
+	x.gather(s, floor)
+	x.rank(s, floor, limit)
+}
+
+// prepare reads the query into words and units and looks them up in the vocabulary.
+func (x *Index) prepare(s *scratch, text string) bool {
+	v := x.words
+	s.reset(len(v.text))
+	s.raw = match.Words(s.raw[:0], text)
+	s.words, s.units, s.arena = s.words[:0], s.units[:0], s.arena[:0]
+	for _, m := range s.raw {
+		s.words = append(s.words, x.look(s, m))
+	}
+	if len(s.words) == 0 {
+		return false
+	}
+	for i := range s.words {
+		w := &s.words[i]
+		s.units = append(s.units, unit{at: uint8(i), n: 1, weight: max(w.org, w.per), found: w.found})
+	}
+	for n := 2; n <= 3; n++ {
+		for i := 0; i+n <= len(s.words); i++ {
+			x.joined(s, i, n)
+		}
+	}
+	return true
+}
+
+// look looks one word of the query up.
+func (x *Index) look(s *scratch, m match.Word) word {
+	v := x.words
+	w := word{Word: m}
+	s.next()
+	if m.Class != match.Initial && (m.Sound == nil || !x.reads.noSounds) {
+		v.find(&s.finder, m.Text, 1, false, x.reads.noSounds)
+		if !x.reads.noSounds {
+			for _, a := range m.Also {
+				v.find(&s.finder, a, 0.97, false, false)
+			}
+			if m.Sound != nil {
+				v.findSound(&s.finder, m.Sound)
+			}
+		}
+	} else if id, ok := v.byText[m.Text]; ok {
+		s.found = append(s.found, alike{id, 1})
+	}
+	w.found = s.keep(s.found)
+	w.base = mostWeight
+	w.unknown = true
+	for _, a := range w.found {
+		if a.sim >= 0.88 && v.plain[a.word] {
+			w.base = min(w.base, v.weight[a.word])
+			w.unknown = false
+		}
+	}
+	w.org = classWeight(classIn(m, true), w.base)
+	w.per = classWeight(classIn(m, false), w.base)
+	return w
+}
+
+// keep copies what was found into the arena of this search.
+func (s *scratch) keep(found []alike) []alike {
+	from := len(s.arena)
+	s.arena = append(s.arena, found...)
+	return s.arena[from:len(s.arena):len(s.arena)]
+}
+
+// joined looks up neighbours as one word.
+func (x *Index) joined(s *scratch, at, n int) {
+	b := s.joinBuf[:0]
+	var weight float32
+	for _, w := range s.words[at : at+n] {
+		if w.Class == match.Legal {
+			return
+		}
+		b = append(b, surface(w.Word)...)
+		weight += max(w.org, w.per)
+	}
+	s.joinBuf = b
+	if len(b) < minJoined || len(b) > maxJoined || n == 3 && len(b) > 16 {
+		return
+	}
+	s.next()
+	x.words.find(&s.finder, string(b), 0.99, true, true)
+	if len(s.found) > 0 {
+		s.units = append(s.units, unit{uint8(at), uint8(n), weight, s.keep(s.found)})
+	}
+}
+
+// gain is what a similarity is worth: near 1 it is taken as it is, lower it says little.
+func gain(sim float32) float32 {
+	switch {
+	case sim >= 0.85:
+		return sim
+	case sim >= minSimilar:
+		return 0.85 - (0.85-sim)*2.5
+	}
+	return 0
+}
+
+// gather finds names by the units, rare words first. A name that could not come to
+// the floor any more is not taken up.
+func (x *Index) gather(s *scratch, floor float32) {
+	if len(s.boards) < len(x.names) {
+		s.boards = make([]board, len(x.names))
+		s.turn = 0
+	}
+	s.turn++
+	if s.turn == 0 {
+		clear(s.boards)
+		s.turn = 1
+	}
+	s.touched, s.records = s.touched[:0], s.records[:0]
+	slices.SortStableFunc(s.units, func(a, b unit) int { return cmp.Compare(b.weight, a.weight) })
+	var total, initials float32 // the least that the query may weigh
+	for i := range s.words {
+		total += min(s.words[i].org, s.words[i].per)
+		if s.words[i].Class == match.Initial {
+			initials += s.words[i].per
+		}
+	}
+	left := initials
+	for _, u := range s.units {
+		left += u.weight
+	}
+	for k := range s.units {
+		u := &s.units[k]
+		taken := maxScore(total, left) >= floor
+		left -= u.weight
+		if !taken && len(s.touched) == 0 {
+			break
+		}
+		if !taken && x.postingsOf(u) > 8*len(s.touched) {
+			x.scan(s, k)
+			continue
+		}
+		for _, a := range u.found {
+			for _, p := range x.posts[x.start[a.word]:x.start[a.word+1]] {
+				b := &s.boards[p.name]
+				if b.turn != s.turn {
+					if !taken {
+						continue
+					}
+					*b = board{turn: s.turn, head: -1, unit: -1}
+					s.touched = append(s.touched, p.name)
+				}
+				s.record(b, k, u, a.sim, p.at, p.n)
+			}
+		}
+	}
+}
+
+func (s *scratch) record(b *board, k int, u *unit, sim float32, at, n uint8) {
+	s.records = append(s.records, record{b.head, sim, uint8(k), at, n})
+	b.head = int32(len(s.records) - 1)
+	g := gain(sim) * u.weight
+	if b.unit == int16(k) {
+		if g <= b.gain {
+			return
+		}
+		b.bound -= b.gain
+	}
+	b.unit, b.gain = int16(k), g
+	b.bound += g
+}
+
+func (x *Index) postingsOf(u *unit) int {
+	n := 0
+	for _, a := range u.found {
+		n += int(x.start[a.word+1] - x.start[a.word])
+	}
+	return n
+}
+
+// scan looks for the words of a unit in the names that are taken up already: cheaper
+// than to walk all names with a common word.
+func (x *Index) scan(s *scratch, k int) {
+	u := &s.units[k]
+	if len(s.simTurn) < len(x.words.text) {
+		s.simTurn = make([]uint32, len(x.words.text))
+		s.simOf = make([]float32, len(x.words.text))
+		s.simNow = 0
+	}
+	s.simNow++
+	if s.simNow == 0 {
+		clear(s.simTurn)
+		s.simNow = 1
+	}
+	for _, a := range u.found {
+		if s.simTurn[a.word] != s.simNow || s.simOf[a.word] < a.sim {
+			s.simTurn[a.word], s.simOf[a.word] = s.simNow, a.sim
+		}
+	}
+	for _, n := range s.touched {
+		nm := &x.names[n]
+		b := &s.boards[n]
+		for i := range int(nm.n) {
+			if w := x.tokens[int(nm.tokens)+i].word; s.simTurn[w] == s.simNow {
+				s.record(b, k, u, s.simOf[w], uint8(i), 1)
+			}
+		}
+	}
+}
+
+// rank scores the names that were taken up, most promising first, and stops where
+// none of the rest can come among the best.
+func (x *Index) rank(s *scratch, floor float32, limit int) {
+	var total, initials float32
+	for i := range s.words {
+		total += min(s.words[i].org, s.words[i].per)
+		if s.words[i].Class == match.Initial {
+			initials += s.words[i].per
+		}
+	}
+	s.bounds = s.bounds[:0]
+	for _, n := range s.touched {
+		if b := maxScore(total, s.boards[n].bound+initials); b >= floor {
+			s.bounds = append(s.bounds, boundOf{n, b})
+		}
+	}
+	slices.SortFunc(s.bounds, func(a, b boundOf) int { return cmp.Compare(b.bound, a.bound) })
+	least := floor
+	for i, c := range s.bounds {
+		if c.bound < least || i >= mostScored {
+			break
+		}
+		score := x.score(s, c.name, nil)
+		if score < floor {
+			continue
+		}
+		n := &x.names[c.name]
+		if at, ok := s.bestOf[n.entry]; ok {
+			if s.best[at].score < score {
+				s.best[at].score, s.best[at].name = score, c.name
+			}
+			continue
+		}
+		s.bestOf[n.entry] = len(s.best)
+		s.best = append(s.best, scored{n.entry, c.name, score})
+		if len(s.best)%limit == 0 {
+			least = max(least, s.nth(limit)-keptBelow)
+		}
+	}
+}
+
+const (
+	mostScored = 4000
+	keptBelow  = 0.15 // other fields can bring an entry up by this much
+)
+
+// nth is the score of the n-th best.
+func (s *scratch) nth(n int) float32 {
+	var top [mostLimit]float32
+	k := 0
+	for _, b := range s.best {
+		i := k
+		for i > 0 && top[i-1] < b.score {
+			if i < n {
+				top[i] = top[i-1]
+			}
+			i--
+		}
+		if i < n {
+			top[i] = b.score
+			k = min(k+1, n)
+		}
+	}
+	if k < n {
+		return 0
+	}
+	return top[n-1]
+}
