@@ -31,6 +31,7 @@ type ListEntry struct {
 	Vessel      *ListedShip        `json:"vessel,omitempty"`
 	Remarks     string             `json:"remarks,omitempty"`
 	Listed      PartialDate        `json:"listed,omitzero"` // when it was put on the list, where stated
+	Ends        PartialDate        `json:"ends,omitzero"`   // when its publisher says that it ends, where stated
 	Own         *OwnEntry          `json:"own,omitempty"`   // of the provider's own lists
 }
 

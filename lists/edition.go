@@ -24,6 +24,7 @@ type Edition struct {
 	Entries []muster.ListEntry `json:"-"`               // in the files' order
 	Broken  Tally              `json:"broken,omitzero"` // rows that could not be read
 	Orphans Tally              `json:"orphans,omitzero"`
+	Cut     string             `json:"cut,omitempty"`   // why the file is not whole: what is here can be read, and must not pass for the list
 	Notes   []string           `json:"notes,omitempty"` // what a person should know and no row is lost by
 }
 

@@ -106,3 +106,42 @@ func Identify(e *muster.ListEntry, label, value string, country muster.Country) 
 		e.Identifiers = append(e.Identifiers, id)
 	}
 }
+
+// State adds what a publisher's label says of an entry where it is not a number: its
+// gender, date of formation, flag. False: the label says nothing of the kind.
+func State(e *muster.ListEntry, label, value string) bool {
+	value = Clean(value)
+	switch strings.ToLower(strings.TrimSuffix(Clean(label), ":")) {
+	case "gender":
+		e.Gender = Gender(value)
+	case "linked to":
+		Add(&e.Linked, value)
+	case "organization established date":
+		if d, ok := ParseDate(value); ok {
+			Add(&e.Births, d)
+		}
+	case "nationality of registration", "vessel flag":
+		Add(&e.Nations, Country(value))
+	case "vessel type", "other vessel type":
+		if e.Vessel == nil {
+			e.Vessel = &muster.ListedShip{}
+		}
+		if e.Vessel.Type == "" {
+			e.Vessel.Type = value
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// Gender reads male, female and their first letters; "" is anything else.
+func Gender(s string) string {
+	switch strings.ToLower(Clean(s)) {
+	case "male", "m":
+		return "male"
+	case "female", "f":
+		return "female"
+	}
+	return ""
+}

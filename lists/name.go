@@ -1,6 +1,7 @@
 package lists
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -115,4 +116,52 @@ func Script(s string) string {
 		}
 	}
 	return found
+}
+
+var alsoKnown = regexp.MustCompile(`(?i)\s*(\(?)\s*\b(a\.k\.a\.|a/k/a|a\.k\.a|also known as|f\.k\.a\.|f/k/a|formerly known as|n\.k\.a\.)[:,]?\s+|\s*(\()\s*(aka|fka)\b[:,.]?\s+`)
+
+// AlsoKnown takes other names out of one string: "A (a.k.a. B; C) D" is A D, B and C.
+func AlsoKnown(s string) (name string, others []muster.ListedName) {
+	s = Clean(s)
+	m := alsoKnown.FindStringSubmatchIndex(s)
+	if m == nil || m[0] == 0 {
+		return s, nil
+	}
+	name = s[:m[0]]
+	tail := s[m[1]:]
+	mark := strings.ToLower(s[m[0]:m[1]])
+	if strings.Contains(mark, "(") {
+		if end := closing(tail); end >= 0 {
+			name, tail = Words(name, tail[end+1:]), tail[:end]
+		}
+	}
+	role := muster.NameAlias
+	if strings.Contains(mark, "f") {
+		role = muster.NameFormer
+	}
+	for part := range strings.SplitSeq(tail, ";") {
+		if inner, more := AlsoKnown("x " + strings.Trim(part, " ,")); inner != "x" || len(more) > 0 {
+			if inner = strings.TrimPrefix(strings.TrimPrefix(inner, "x"), " "); inner != "" {
+				others = append(others, muster.ListedName{Full: inner, Role: role, Quality: muster.NameStrong, Script: Script(inner)})
+			}
+			others = append(others, more...)
+		}
+	}
+	return strings.Trim(name, " ,;"), others
+}
+
+// closing is where the bracket that was opened before s is closed; -1: nowhere.
+func closing(s string) int {
+	depth := 1
+	for i, r := range s {
+		switch r {
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
 }

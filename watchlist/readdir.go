@@ -13,7 +13,13 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/lists"
+	"github.com/muster-cip/muster/lists/bis"
+	"github.com/muster-cip/muster/lists/csl"
+	"github.com/muster-cip/muster/lists/eu"
 	"github.com/muster-cip/muster/lists/ofac"
+	"github.com/muster-cip/muster/lists/own"
+	"github.com/muster-cip/muster/lists/uk"
+	"github.com/muster-cip/muster/lists/un"
 )
 
 // Report says what became of every file that was looked at.
@@ -133,20 +139,21 @@ func Read(files []lists.File) *Report {
 			rep.refuse(f.Path, err)
 			continue
 		}
-		if list, part, ok := ofac.DetectCSV(f, text); ok {
-			k := setKey{path.Dir(f.Path), list}
-			if sets[k] == nil {
-				sets[k] = ofac.Set{}
-				order = append(order, k)
-			}
-			if other, there := sets[k][part]; there {
-				rep.Refused = append(rep.Refused, Refusal{f.Path, "this and " + other.Path + " are the same part of one set: keep one"})
-				continue
-			}
-			sets[k][part] = f
+		list, part, ok := ofac.DetectCSV(f, text)
+		if !ok {
+			rep.single(f, text)
 			continue
 		}
-		rep.Skipped = append(rep.Skipped, f.Path)
+		k := setKey{path.Dir(f.Path), list}
+		if sets[k] == nil {
+			sets[k] = ofac.Set{}
+			order = append(order, k)
+		}
+		if other, there := sets[k][part]; there {
+			rep.Refused = append(rep.Refused, Refusal{f.Path, "this and " + other.Path + " are the same part of one set: keep one"})
+			continue
+		}
+		sets[k][part] = f
 	}
 	for _, k := range order {
 		ed, err := ofac.ReadCSV(k.list, sets[k])
@@ -158,6 +165,40 @@ func Read(files []lists.File) *Report {
 		}
 	}
 	return rep
+}
+
+// single reads a file that is a list, or several, by itself.
+func (r *Report) single(f lists.File, text []byte) {
+	var ed *lists.Edition
+	var err error
+	switch root := lists.Root(text); {
+	case root == ofac.RootXML:
+		ed, err = ofac.ReadXML(f, text)
+	case root == un.Root:
+		ed, err = un.Read(f, text)
+	case root == eu.Root:
+		ed, err = eu.Read(f, text)
+	case root == uk.Root:
+		ed, err = uk.ReadXML(f, text)
+	case root != "":
+		err = lists.Refused(f.Path, "XML of no list that is known: its root element is not one of %s", strings.Join([]string{ofac.RootXML, un.Root, eu.Root, uk.Root}, ", "))
+	case csl.Detect(text):
+		var eds []*lists.Edition
+		if eds, err = csl.Read(f, text); err == nil {
+			r.Editions = append(r.Editions, eds...)
+			return
+		}
+	case bis.Detect(text):
+		ed, err = bis.Read(f, text)
+	case uk.DetectCSV(text):
+		ed, err = uk.ReadCSV(f, text)
+	case own.Detect(text):
+		ed, err = own.Read(f, text)
+	default:
+		r.Skipped = append(r.Skipped, f.Path)
+		return
+	}
+	r.take(ed, err)
 }
 
 func (r *Report) refuse(file string, err error) {

@@ -8,6 +8,7 @@
 package ofac
 
 import (
+	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -158,7 +159,7 @@ func (r *csvReader) each(f lists.File, fields int, row func(string, int, []strin
 		}
 	}
 	if cut != "" {
-		return lists.Refused(f.Path, "the file was cut off in its last row (line %d: %s)", rows.Line, cut)
+		r.ed.Cut = fmt.Sprintf("%s was cut off in its last row (line %d: %s)", f.Path, rows.Line, cut)
 	}
 	if n == 0 {
 		return lists.Refused(f.Path, "no row has the shape that it should have")

@@ -17,6 +17,9 @@ var (
 	ofCountry  = regexp.MustCompile(`^(.*?)\s*\(([^()]*(?:\([^()]*\))?)\)\s*$`)
 )
 
+// statements are labels of what is not a number.
+var statements = []string{"Gender", "Linked To:", "Organization Established Date", "Nationality of Registration", "Vessel Flag", "Vessel Type"}
+
 // labels are the beginnings of remarks that are a number without the word: the rest
 // is the number.
 var labels = []string{
@@ -55,9 +58,6 @@ func remark(e *muster.ListEntry, s string) {
 	case "nationality", "citizen":
 		lists.Add(&e.Nations, lists.Country(rest))
 		return
-	case "Gender":
-		e.Gender = gender(rest)
-		return
 	case "a.k.a.", "f.k.a.", "n.k.a.":
 		// The names that OFAC puts in quotes here are those that it calls weak.
 		if m := quotedName.FindStringSubmatch(s); m != nil {
@@ -65,22 +65,8 @@ func remark(e *muster.ListEntry, s string) {
 			return
 		}
 	}
-	for _, l := range []struct {
-		label string
-		do    func(value string)
-	}{
-		{"Linked To: ", func(v string) { lists.Add(&e.Linked, v) }},
-		{"Organization Established Date ", func(v string) {
-			if d, ok := lists.ParseDate(v); ok {
-				lists.Add(&e.Births, d)
-			}
-		}},
-		{"Nationality of Registration ", func(v string) { lists.Add(&e.Nations, lists.Country(v)) }},
-		{"Vessel Flag ", func(v string) { lists.Add(&e.Nations, lists.Country(v)) }},
-		{"Vessel Type ", func(v string) { vessel(e).Type = v }},
-	} {
-		if v, ok := strings.CutPrefix(s, l.label); ok {
-			l.do(v)
+	for _, label := range statements {
+		if v, ok := strings.CutPrefix(s, label+" "); ok && lists.State(e, label, v) {
 			return
 		}
 	}
@@ -120,27 +106,10 @@ func number(e *muster.ListEntry, label, v string) {
 	lists.Identify(e, label, v, country)
 }
 
-func gender(s string) string {
-	switch strings.ToLower(lists.Clean(s)) {
-	case "male", "m":
-		return "male"
-	case "female", "f":
-		return "female"
-	}
-	return ""
-}
-
 // role reads a.k.a., f.k.a., n.k.a., with or without the points.
 func role(s string) muster.NameRole {
 	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(s)), "f") {
 		return muster.NameFormer
 	}
 	return muster.NameAlias
-}
-
-func vessel(e *muster.ListEntry) *muster.ListedShip {
-	if e.Vessel == nil {
-		e.Vessel = &muster.ListedShip{}
-	}
-	return e.Vessel
 }
