@@ -25,13 +25,14 @@ const (
 	CodeTooLarge     Code = "too_large"    // body past its bound
 	CodeRateLimited  Code = "rate_limited" // try again after RetryAfter
 	CodeUnavailable  Code = "unavailable"  // a part is away; nothing was done; try again
+	CodeNoSpace      Code = "no_space"     // the disk is full; nothing was done; try again once there is room
 	CodeInternal     Code = "internal"     // our fault; the cause is in the log, under the request id
 )
 
 // Codes lists every code, for tables and the tests that walk them.
 var Codes = []Code{
 	CodeMalformed, CodeInvalid, CodeUnauthorized, CodeForbidden, CodeNotFound, CodeNoMethod, CodeConflict, CodeIllegalMove,
-	CodeStale, CodeNeedsMatch, CodeGone, CodeTooLarge, CodeRateLimited, CodeUnavailable, CodeInternal,
+	CodeStale, CodeNeedsMatch, CodeGone, CodeTooLarge, CodeRateLimited, CodeUnavailable, CodeNoSpace, CodeInternal,
 }
 
 // Fault is one thing wrong with one field of an input.
@@ -49,7 +50,7 @@ type Error struct {
 	Message    string
 	Faults     []Fault
 	Hint       string        // what to do next, "" where there is nothing to say
-	RetryAfter time.Duration // for rate_limited and unavailable
+	RetryAfter time.Duration // for rate_limited, unavailable and no_space
 	Cause      error
 }
 

@@ -263,7 +263,7 @@ func (a *API) logAccess(ctx context.Context, c *call, method string, took time.D
 	if c.err != nil {
 		attrs = append(attrs, slog.String("code", string(muster.ErrorCode(c.err))))
 		// Causes are ours to see where the fault is ours; elsewhere they may quote the caller.
-		if !errors.As(c.err, &e) || e.Code == muster.CodeInternal || e.Code == muster.CodeUnavailable {
+		if !errors.As(c.err, &e) || e.Code == muster.CodeInternal || e.Code == muster.CodeUnavailable || e.Code == muster.CodeNoSpace {
 			level = slog.LevelError
 			attrs = append(attrs, slog.String("cause", cut(c.err.Error(), 500)))
 		}

@@ -49,6 +49,7 @@ var kinds = map[muster.Code]struct {
 	muster.CodeTooLarge:     {http.StatusRequestEntityTooLarge, "The body is too large"},
 	muster.CodeRateLimited:  {http.StatusTooManyRequests, "Too many requests"},
 	muster.CodeUnavailable:  {http.StatusServiceUnavailable, "A part is away"},
+	muster.CodeNoSpace:      {http.StatusInsufficientStorage, "The disk is full"},
 	muster.CodeInternal:     {http.StatusInternalServerError, "The fault is ours"},
 }
 

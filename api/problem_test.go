@@ -51,7 +51,7 @@ func TestEveryCodeHasAStatus(t *testing.T) {
 				t.Errorf("%s: WWW-Authenticate %q", code, res.Header.Get("WWW-Authenticate"))
 			}
 		}
-		if ours := code == muster.CodeInternal || code == muster.CodeUnavailable; ours != strings.Contains(b.logs.String(), "hushed") {
+		if ours := code == muster.CodeInternal || code == muster.CodeUnavailable || code == muster.CodeNoSpace; ours != strings.Contains(b.logs.String(), "hushed") {
 			t.Errorf("%s: the cause is in the log: %v, want %v", code, !ours, ours)
 		}
 	}

@@ -241,7 +241,7 @@ func (db *DB) attempt(ctx context.Context, c conn, group *[]*job, careful bool) 
 	ran := time.Now()
 	if err := c.commit(ctx, leaves); err != nil {
 		undo()
-		if (!careful || len(*group) > 1) && muster.ErrorCode(err) != muster.CodeUnavailable {
+		if code := muster.ErrorCode(err); (!careful || len(*group) > 1) && code != muster.CodeUnavailable && code != muster.CodeNoSpace {
 			c.rollback(ctx)
 			return false // a write that waited failed: whose it was, a more careful run finds out
 		}

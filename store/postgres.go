@@ -370,7 +370,7 @@ func postgresError(err error) error {
 		case e.Code == "40001", e.Code == "40P01", e.Code == "55P03":
 			return muster.Errorf(muster.CodeUnavailable, "others write the same rows: %w", errors.Join(errRetry, cause))
 		case e.Code == "53100":
-			return &muster.Error{Code: muster.CodeUnavailable, Message: "the disk of the store is full", Cause: cause, RetryAfter: time.Minute}
+			return &muster.Error{Code: muster.CodeNoSpace, Message: "the disk of the store is full: nothing was kept", Cause: cause, RetryAfter: retryNoSpace}
 		case e.Code[:2] == "08", e.Code[:2] == "53", e.Code[:2] == "57", e.Code[:2] == "58", e.Code[:2] == "25", e.Code[:2] == "28", e.Code[:2] == "3D":
 			return muster.Errorf(muster.CodeUnavailable, "the store failed: %w", cause)
 		}

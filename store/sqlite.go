@@ -350,7 +350,7 @@ func sqliteError(err error) error {
 		return muster.Errorf(muster.CodeConflict, "that name is taken: %w", err)
 	case code&0xff == sqliteFull:
 		return &muster.Error{
-			Code: muster.CodeUnavailable, Message: "the disk of the store is full", Cause: err, RetryAfter: time.Minute,
+			Code: muster.CodeNoSpace, Message: "the disk of the store is full: nothing was kept", Cause: err, RetryAfter: retryNoSpace,
 		}
 	case code&0xff == sqliteConstraint, code&0xff == 1, code&0xff == 20, code&0xff == 21, code&0xff == 25:
 		// An error in a statement of ours: ERROR, MISMATCH, MISUSE, RANGE.

@@ -89,6 +89,10 @@ type backend interface {
 	close() error
 }
 
+// retryNoSpace is when to come back to a full disk: room is made by a person, or by
+// what runs out.
+const retryNoSpace = 30 * time.Second
+
 // Open opens a store and brings its schema up to the program's. It refuses a
 // database newer than the program, and on SQLite one that another process holds.
 func Open(ctx context.Context, c Config) (*DB, error) {
