@@ -1,0 +1,640 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/vault"
+)
+
+// HotTx is what the hot end needs of a transaction of the ledger's store.
+type HotTx interface {
+	Now() time.Time
+	HotHead(ctx context.Context) (HotHead, error)
+	// TakeTurn returns the number of this transaction's turn, and holds other writers
+	// off until it ends.
+	TakeTurn(ctx context.Context) (int64, error)
+	AddHot(ctx context.Context, r *HotRow) error
+	HotRows(ctx context.Context, after int64, limit int) ([]HotRow, error)
+	AddSeen(ctx context.Context, seq int64, digests []byte) error
+	SeenSince(ctx context.Context, after int64, limit int) ([]SeenRow, error)
+	ForgetSeen(ctx context.Context, before time.Time) error
+	AddQuarantine(ctx context.Context, r *QuarantineRow) error
+	Waiting(ctx context.Context, accounts [][16]byte, limit int) ([]QuarantineRow, error)
+	DropQuarantine(ctx context.Context, seq int64) error
+	ExpireQuarantine(ctx context.Context, before time.Time) (records int64, err error)
+	QuarantineCount(ctx context.Context) (QuarantineCount, error)
+	// ClosedHour is the last hour whose key may be gone: nothing is sealed under it, or
+	// under one before it, any more. It stays so until this transaction ends.
+	ClosedHour(ctx context.Context) (int64, error)
+}
+
+// HotDB opens transactions: see store.Ledger.
+type HotDB interface {
+	InTx(ctx context.Context, fn func(HotTx) error) error
+	View(ctx context.Context, fn func(HotTx) error) error
+}
+
+// Accounts knows which accounts are on file.
+type Accounts interface {
+	// AccountIDs leads from the provider's references to ids; unknown ones are absent.
+	AccountIDs(ctx context.Context, references []string) (map[string]string, error)
+	// NewAccounts are the references of accounts whose id is past after, in rising
+	// order, at most limit, and the last of these ids.
+	NewAccounts(ctx context.Context, after string, limit int) (references []string, last string, err error)
+}
+
+// HotConfig of the hot end. The first five are required.
+type HotConfig struct {
+	DB       HotDB
+	Vault    *vault.Vault
+	Recorder vault.Recorder // of the sessions that open what is in quarantine
+	Accounts Accounts
+	Clock    muster.Clock
+	Locate   func(netip.Addr) (muster.Country, muster.Network) // nil: nothing is known of an address
+
+	MaxTail    int           // records that are not sealed yet; past it posts are put off. 0: 1,000,000
+	MaxWaiting int           // records in quarantine; past it they are put off. 0: 1,000,000
+	Remember   time.Duration // how long a record's id, or a batch, is known again, at least. 0: 24 h
+	MaxSeen    int           // ...unless more digests than this come in that time. 0: 2,000,000
+	Keep       time.Duration // how long quarantine keeps. 0: seven days
+}
+
+const (
+	defaultMaxTail    = 1_000_000
+	defaultMaxWaiting = 1_000_000
+	defaultRemember   = 24 * time.Hour
+	defaultMaxSeen    = 2_000_000
+	defaultKeep       = 7 * 24 * time.Hour
+
+	maxGroup    = 20_000 // records of one commit
+	maxQueued   = 400    // posts that wait for the writer
+	maxAccounts = 1 << 18
+)
+
+// Hot takes batches, makes them durable and answers for them until the sealer has
+// passed. One goroutine writes: what comes while a commit is synced shares the next.
+// Safe for concurrent use.
+type Hot struct {
+	HotConfig
+	queue   chan *post
+	stop    chan struct{}
+	stopped sync.Once
+	done    sync.WaitGroup
+
+	// Of the writer's goroutine alone.
+	seen *seen
+	last int64 // number of the last turn whose digests are in seen
+
+	head atomic.Pointer[HotHead] // as of the last look
+	wait atomic.Int64            // records in quarantine, as of the last look
+	tail tail
+
+	mu    sync.RWMutex
+	known map[string]string // reference -> id; accounts are not renamed
+
+	claimed string // id of the account up to which quarantine was looked through
+}
+
+// NewHot opens the hot end: it reads what was seen lately. Close it.
+func NewHot(ctx context.Context, c HotConfig) (*Hot, error) {
+	for _, m := range []struct {
+		missing bool
+		what    string
+	}{{c.DB == nil, "DB"}, {c.Vault == nil, "Vault"}, {c.Recorder == nil, "Recorder"}, {c.Accounts == nil, "Accounts"}, {c.Clock == nil, "Clock"}} {
+		if m.missing {
+			return nil, muster.Errorf(muster.CodeInvalid, "ledger: HotConfig.%s is missing", m.what)
+		}
+	}
+	for _, d := range []struct {
+		n    *int
+		dflt int
+	}{{&c.MaxTail, defaultMaxTail}, {&c.MaxWaiting, defaultMaxWaiting}, {&c.MaxSeen, defaultMaxSeen}} {
+		if *d.n == 0 {
+			*d.n = d.dflt
+		}
+	}
+	if c.Remember == 0 {
+		c.Remember = defaultRemember
+	}
+	if c.Keep == 0 {
+		c.Keep = defaultKeep
+	}
+	if c.Locate == nil {
+		c.Locate = func(netip.Addr) (muster.Country, muster.Network) { return "", 0 }
+	}
+	h := &Hot{
+		HotConfig: c, queue: make(chan *post, maxQueued), stop: make(chan struct{}),
+		seen: newSeen(c.Remember, c.MaxSeen), known: map[string]string{},
+	}
+	if err := h.look(ctx); err != nil {
+		return nil, err
+	}
+	if err := h.recall(ctx); err != nil {
+		return nil, err
+	}
+	h.last = max(h.last, h.head.Load().Seq) // digests of the turns between ran out
+	h.done.Go(h.write)
+	return h, nil
+}
+
+// Close waits for what is being written. Posts that wait are refused.
+func (h *Hot) Close() {
+	h.stopped.Do(func() { close(h.stop) })
+	h.done.Wait()
+}
+
+// Arrival is a batch as a caller sent it.
+type Arrival struct {
+	Batch
+	Key  string // of the caller, for one batch; "" for none: Body tells a batch sent again
+	From string // whose key it is: operator id
+	Body string // as it came
+}
+
+// Receipt says what became of a batch. Each record of it is durable, or was.
+type Receipt struct {
+	Accepted   int `json:"accepted" doc:"records that are durable now"`
+	Duplicates int `json:"duplicates" doc:"records that were there already: their id was seen before, or the whole batch"`
+	Waiting    int `json:"waiting" doc:"of the accepted, those whose account is not known yet"`
+}
+
+// post is a batch on its way through the writer.
+type post struct {
+	known, unknown Batch
+	ids            [][16]byte // of known, then of unknown: zero where a record has none. nil: none has
+	body, key      [16]byte   // key is zero where the caller gave none
+	wait           [][16]byte // digests of the references in unknown
+
+	receipt Receipt
+	err     error
+	done    chan struct{}
+}
+
+func (p *post) records() int { return p.known.Records() + p.unknown.Records() }
+
+// Take makes a batch durable. When it returns nil, it is.
+func (h *Hot) Take(ctx context.Context, a *Arrival) (Receipt, error) {
+	if a.Records() == 0 {
+		return Receipt{}, muster.Errorf(muster.CodeMalformed, "there is no record in this batch")
+	}
+	if err := h.room(a.Records()); err != nil {
+		return Receipt{}, err
+	}
+	p, err := h.prepare(ctx, a)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if n := h.wait.Load(); p.unknown.Records() > 0 && n+int64(p.unknown.Records()) > int64(h.MaxWaiting) {
+		return Receipt{}, &muster.Error{
+			Code: muster.CodeRateLimited, Message: "too many records of unknown accounts wait already", RetryAfter: time.Minute,
+			Hint: "are these the references under which the accounts were applied for?",
+		}
+	}
+	select {
+	case h.queue <- p:
+	default:
+		return Receipt{}, &muster.Error{Code: muster.CodeUnavailable, Message: "too many batches wait to be written", RetryAfter: time.Second}
+	}
+	select {
+	case <-p.done:
+		return p.receipt, p.err
+	case <-h.stop:
+		h.done.Wait() // it may have been written all the same
+		select {
+		case <-p.done:
+			return p.receipt, p.err
+		default:
+			return Receipt{}, muster.Errorf(muster.CodeUnavailable, "the ledger is closing")
+		}
+	}
+}
+
+// room refuses where the sealer is too far behind.
+func (h *Hot) room(n int) error {
+	if head := h.head.Load(); head.Records+int64(n) > int64(h.MaxTail) {
+		return &muster.Error{
+			Code: muster.CodeRateLimited, Message: "more records wait to be sealed than may", RetryAfter: 5 * time.Second,
+			Hint: "send it again then; if it stays so, the operator of this server looks at muster doctor",
+		}
+	}
+	return nil
+}
+
+// prepare does what can be done before the writer's turn: whose the records are, where
+// their addresses are, digests.
+func (h *Hot) prepare(ctx context.Context, a *Arrival) (*post, error) {
+	p := &post{done: make(chan struct{})}
+	sum := bodyDigest(h.Vault, a.Body)
+	p.body = sum
+	if a.Key != "" {
+		h.Vault.RecordDigest(&p.key, "key", []byte(a.From+"\x00"+a.Key))
+		h.Vault.RecordDigest(&p.body, "keyed batch", []byte(string(p.key[:])+string(sum[:])))
+	}
+	ids, err := h.accounts(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	var access, leases recordIDs
+	p.known.Access = make([]muster.AccessRecord, 0, len(a.Access))
+	for i := range a.Access {
+		r := &a.Access[i]
+		r.Country, r.Network = h.Locate(r.IP)
+		access.add(h.Vault, "access", r.ID, ids[r.Account] != "")
+		r.ID = ""
+		if id := ids[r.Account]; id != "" {
+			r.Account = id
+			p.known.Access = append(p.known.Access, *r)
+		} else {
+			p.unknown.Access = append(p.unknown.Access, *r)
+		}
+	}
+	for i := range a.Leases {
+		r := &a.Leases[i]
+		id := r.ID
+		if id != "" && !r.Until.IsZero() { // the word of its end is a record of its own
+			id += "\x00" + r.Until.Format(time.RFC3339Nano)
+		}
+		leases.add(h.Vault, "lease", id, ids[r.Account] != "")
+		r.ID = ""
+		if id := ids[r.Account]; id != "" {
+			r.Account = id
+			p.known.Leases = append(p.known.Leases, *r)
+		} else {
+			p.unknown.Leases = append(p.unknown.Leases, *r)
+		}
+	}
+	if access.any || leases.any {
+		p.ids = append(append(append(append(p.ids, access.known...), leases.known...), access.unknown...), leases.unknown...)
+	}
+	p.wait = h.references(&p.unknown)
+	return p, nil
+}
+
+// recordIDs are digests of record ids, apart by whether the account is known.
+type recordIDs struct {
+	known, unknown [][16]byte
+	any            bool
+}
+
+func (ids *recordIDs) add(v *vault.Vault, kind, id string, known bool) {
+	var d [16]byte
+	if id != "" {
+		v.RecordDigest(&d, kind, []byte(id))
+		ids.any = true
+	}
+	if known {
+		ids.known = append(ids.known, d)
+	} else {
+		ids.unknown = append(ids.unknown, d)
+	}
+}
+
+func bodyDigest(v *vault.Vault, body string) (d [16]byte) {
+	v.RecordDigest(&d, "batch", []byte(body))
+	return d
+}
+
+// accounts leads from the references in a batch to ids; unknown ones are absent.
+func (h *Hot) accounts(ctx context.Context, a *Arrival) (map[string]string, error) {
+	ids := map[string]string{}
+	var missing []string
+	h.mu.RLock()
+	look := func(reference string) {
+		if _, done := ids[reference]; done {
+			return
+		}
+		id := h.known[reference]
+		ids[reference] = id
+		if id == "" {
+			missing = append(missing, reference)
+		}
+	}
+	for i := range a.Access {
+		look(a.Access[i].Account)
+	}
+	for i := range a.Leases {
+		look(a.Leases[i].Account)
+	}
+	h.mu.RUnlock()
+	if missing == nil {
+		return ids, nil
+	}
+	found, err := h.Accounts.AccountIDs(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.known)+len(found) > maxAccounts {
+		clear(h.known) // costs each one look-up
+	}
+	for reference, id := range found {
+		ids[reference] = id
+		h.known[string([]byte(reference))] = id // a copy: a reference is a part of its batch's text
+	}
+	return ids, nil
+}
+
+// references are the digests of the accounts in b, each once.
+func (h *Hot) references(b *Batch) [][16]byte {
+	var all [][16]byte
+	done := map[string]bool{}
+	add := func(reference string) {
+		if !done[reference] {
+			done[reference] = true
+			all = append(all, h.reference(reference))
+		}
+	}
+	for i := range b.Access {
+		add(b.Access[i].Account)
+	}
+	for i := range b.Leases {
+		add(b.Leases[i].Account)
+	}
+	return all
+}
+
+func (h *Hot) reference(s string) (d [16]byte) {
+	h.Vault.RecordDigest(&d, "waiting account", []byte(s))
+	return d
+}
+
+// write is the writer: it takes what waits and commits it together.
+func (h *Hot) write() {
+	for {
+		select {
+		case <-h.stop:
+			return
+		case first := <-h.queue:
+			group := []*post{first}
+			for n := first.records(); n < maxGroup; {
+				select {
+				case p := <-h.queue:
+					group = append(group, p)
+					n += p.records()
+					continue
+				default:
+				}
+				break
+			}
+			if err := h.commit(group); err != nil {
+				for _, p := range group {
+					if p.err == nil {
+						p.receipt, p.err = Receipt{}, err
+					}
+				}
+			}
+			for _, p := range group {
+				close(p.done)
+			}
+		}
+	}
+}
+
+// longestCommit is how long the writer waits for the store.
+const longestCommit = time.Minute
+
+// errOvertaken: another process had a turn since ours; its digests are read now.
+var errOvertaken = errors.New("ledger: another process had a turn")
+
+// commit writes a group. An error is of all that are not refused already.
+func (h *Hot) commit(group []*post) error {
+	// Not a caller's context: one that ends must not undo the others.
+	ctx, cancel := context.WithTimeout(context.Background(), longestCommit)
+	defer cancel()
+	for tries := 0; ; tries++ {
+		u := h.unite(group)
+		if len(u.digests) == 0 { // all of it was there
+			return nil
+		}
+		err := h.put(ctx, u)
+		switch {
+		case err == nil:
+			for _, d := range u.digests {
+				h.seen.add(d, u.now)
+			}
+			h.last = u.seq
+			return nil
+		case errors.Is(err, errOvertaken):
+			if err := h.recall(ctx); err != nil {
+				return err
+			}
+		case muster.ErrorCode(err) == muster.CodeStale: // the hour was closed: the next try is in another
+		default:
+			return err
+		}
+		if tries == 20 {
+			return &muster.Error{Code: muster.CodeUnavailable, Message: "too many others write to the ledger", RetryAfter: time.Second, Cause: err}
+		}
+	}
+}
+
+// union is what a group adds to the ledger.
+type union struct {
+	known, unknown Batch
+	wait           [][16]byte
+	digests        [][16]byte
+	now            time.Time
+	seq            int64
+}
+
+// unite leaves out what was there already, and gives each post its receipt.
+func (h *Hot) unite(group []*post) *union {
+	u := &union{now: h.Clock()}
+	fresh := map[[16]byte]bool{}
+	first := func(d [16]byte) bool {
+		if fresh[d] || h.seen.has(d) {
+			return false
+		}
+		fresh[d] = true
+		u.digests = append(u.digests, d)
+		return true
+	}
+	for _, p := range group {
+		p.receipt, p.err = Receipt{}, nil
+		if fresh[p.body] || h.seen.has(p.body) {
+			p.receipt.Duplicates = p.records()
+			continue
+		}
+		if p.key != ([16]byte{}) {
+			if fresh[p.key] || h.seen.has(p.key) {
+				p.err = muster.Invalid(muster.Fault{Code: "idempotency_key", Detail: "this Idempotency-Key was used with another batch"})
+				continue
+			}
+			first(p.key)
+		}
+		first(p.body)
+		known, unknown := u.known.Records(), u.unknown.Records()
+		if p.ids == nil {
+			u.known.append(&p.known)
+			u.unknown.append(&p.unknown)
+		} else {
+			ids := p.ids
+			keep := func() bool {
+				d := ids[0]
+				ids = ids[1:]
+				return d == ([16]byte{}) || first(d)
+			}
+			u.known.appendIf(&p.known, keep)
+			u.unknown.appendIf(&p.unknown, keep)
+		}
+		if u.unknown.Records() > unknown {
+			u.wait = append(u.wait, p.wait...)
+		}
+		p.receipt.Waiting = u.unknown.Records() - unknown
+		p.receipt.Accepted = u.known.Records() - known + p.receipt.Waiting
+		p.receipt.Duplicates = p.records() - p.receipt.Accepted
+	}
+	return u
+}
+
+// put writes a union: synced when it returns nil.
+func (h *Hot) put(ctx context.Context, u *union) error {
+	var hot *HotRow
+	var plain []byte
+	if n := u.known.Records(); n > 0 {
+		plain = EncodeBatch(nil, &u.known)
+		hot = &HotRow{Name: muster.NewID("hot_", u.now), Hour: hourOf(u.now), Made: u.now, Records: n}
+		key, err := h.Vault.PeriodKey(ctx, hotPeriod(hot.Hour))
+		if err != nil {
+			return err
+		}
+		hot.Sealed = h.Vault.SealPeriod(key, hotPlace(hot.Name), plain)
+	}
+	var row *QuarantineRow
+	if u.unknown.Records() > 0 {
+		var err error
+		if row, err = h.quarantine(ctx, &u.unknown, u.wait, u.now); err != nil {
+			return err
+		}
+	}
+	digests := make([]byte, 0, 16*len(u.digests))
+	for i := range u.digests {
+		digests = append(digests, u.digests[i][:]...)
+	}
+	var head HotHead
+	err := h.DB.InTx(ctx, func(tx HotTx) (err error) {
+		if u.seq, err = tx.TakeTurn(ctx); err != nil {
+			return err
+		}
+		if u.seq != h.last+1 {
+			return muster.Errorf(muster.CodeStale, "it was overtaken: %w", errOvertaken)
+		}
+		if hot != nil {
+			if err := open(ctx, tx, hot.Hour); err != nil {
+				return err
+			}
+			hot.Seq = u.seq
+			if err := tx.AddHot(ctx, hot); err != nil {
+				return err
+			}
+		}
+		if row != nil {
+			row.Seq = u.seq
+			if err := tx.AddQuarantine(ctx, row); err != nil {
+				return err
+			}
+		}
+		if err := tx.AddSeen(ctx, u.seq, digests); err != nil {
+			return err
+		}
+		head, err = tx.HotHead(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	h.head.Store(&head)
+	if hot != nil {
+		h.tail.add(u.seq, plain, &u.known)
+	}
+	h.tail.drop(head.Sealed)
+	if row != nil {
+		h.wait.Add(int64(row.Records))
+	}
+	return nil
+}
+
+// open refuses an hour whose key may be gone.
+func open(ctx context.Context, tx HotTx, hour int64) error {
+	closed, err := tx.ClosedHour(ctx)
+	if err != nil {
+		return err
+	}
+	if closed >= hour {
+		return muster.Errorf(muster.CodeStale, "the hour was closed")
+	}
+	return nil
+}
+
+// recall reads the digests of turns that this process has not seen.
+func (h *Hot) recall(ctx context.Context) error {
+	since := h.Clock().Add(-2 * h.Remember)
+	for {
+		var rows []SeenRow
+		if err := h.DB.View(ctx, func(tx HotTx) (err error) {
+			rows, err = tx.SeenSince(ctx, h.last, 200)
+			return err
+		}); err != nil {
+			return err
+		}
+		for i := range rows {
+			h.last = rows[i].Seq
+			if rows[i].Made.Before(since) {
+				continue
+			}
+			for d := rows[i].Digests; len(d) >= 16; d = d[16:] {
+				h.seen.add([16]byte(d), rows[i].Made)
+			}
+		}
+		if len(rows) < 200 {
+			break
+		}
+	}
+	return nil
+}
+
+// look reads how far the hot end and quarantine are.
+func (h *Hot) look(ctx context.Context) error {
+	return h.DB.View(ctx, func(tx HotTx) error {
+		head, err := tx.HotHead(ctx)
+		if err != nil {
+			return err
+		}
+		h.head.Store(&head)
+		count, err := tx.QuarantineCount(ctx)
+		h.wait.Store(count.Records)
+		return err
+	})
+}
+
+// append adds all of o.
+func (b *Batch) append(o *Batch) {
+	if b.Access == nil && b.Leases == nil {
+		*b = *o
+		b.Access, b.Leases = b.Access[:len(b.Access):len(b.Access)], b.Leases[:len(b.Leases):len(b.Leases)]
+		return
+	}
+	b.Access = append(b.Access, o.Access...)
+	b.Leases = append(b.Leases, o.Leases...)
+}
+
+// appendIf adds those of o that keep says; it is asked once for each, in order.
+func (b *Batch) appendIf(o *Batch, keep func() bool) {
+	for i := range o.Access {
+		if keep() {
+			b.Access = append(b.Access, o.Access[i])
+		}
+	}
+	for i := range o.Leases {
+		if keep() {
+			b.Leases = append(b.Leases, o.Leases[i])
+		}
+	}
+}
