@@ -11,12 +11,12 @@ import (
 	"github.com/muster-cip/muster/store"
 )
 
-// TestLeakagePage holds docs/leakage.md against both schemas: a column that the
+// TestLeakagePage holds docs/leakage.md against the three schemas: a column that the
 // page does not explain fails, and so does a row whose column is gone.
 func TestLeakagePage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	data, keys := filepath.Join(dir, "muster.db"), filepath.Join(dir, "keys.db")
+	data, keys, ledger := filepath.Join(dir, "muster.db"), filepath.Join(dir, "keys.db"), filepath.Join(dir, "ledger.db")
 	open(t, store.Config{Path: data})
 	k, err := store.OpenKeys(t.Context(), store.Config{Path: keys})
 	if err != nil {
@@ -24,6 +24,15 @@ func TestLeakagePage(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l, err := store.OpenLedger(t.Context(), store.Config{Path: ledger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -38,7 +47,7 @@ func TestLeakagePage(t *testing.T) {
 		}
 		explained = append(explained, m[1])
 	}
-	there := append(columns(t, data), columns(t, keys)...)
+	there := slices.Concat(columns(t, data), columns(t, keys), columns(t, ledger))
 	if len(there) < 100 {
 		t.Fatalf("only %d columns found: this is not the whole schema", len(there))
 	}

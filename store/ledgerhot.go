@@ -137,3 +137,51 @@ func (tx *LedgerTx) QuarantineCount(ctx context.Context) (c ledger.QuarantineCou
 	}
 	return c, err
 }
+
+// LedgerAccounts tells the ledger which accounts are on file.
+type LedgerAccounts struct{ db *DB }
+
+var _ ledger.Accounts = LedgerAccounts{}
+
+// LedgerAccounts returns the accounts of db.
+func (db *DB) LedgerAccounts() LedgerAccounts { return LedgerAccounts{db} }
+
+// AccountIDs leads from references to ids; unknown ones are absent.
+func (a LedgerAccounts) AccountIDs(ctx context.Context, references []string) (map[string]string, error) {
+	found := make(map[string]string, len(references))
+	err := a.db.View(ctx, func(tx *Tx) error {
+		for from := 0; from < len(references); {
+			width := 1 // of few lengths, so that few statements are prepared
+			if len(references)-from > 1 {
+				width = 200
+			}
+			args := make([]any, width)
+			for i := range args {
+				args[i] = references[min(from+i, len(references)-1)]
+			}
+			if err := tx.query(ctx, func(r row) error {
+				var reference, id string
+				err := r.scan(&reference, &id)
+				found[reference] = id
+				return err
+			}, `SELECT reference, id FROM accounts WHERE reference IN (?`+strings.Repeat(", ?", width-1)+`)`, args...); err != nil {
+				return err
+			}
+			from += width
+		}
+		return nil
+	})
+	return found, err
+}
+
+// NewAccounts are the references of accounts with ids past after, in the order of ids.
+func (a LedgerAccounts) NewAccounts(ctx context.Context, after string, limit int) (references []string, last string, err error) {
+	err = a.db.View(ctx, func(tx *Tx) error {
+		rows, err := tx.Accounts(ctx, muster.Page{After: after, Limit: limit})
+		for _, r := range rows {
+			references, last = append(references, r.Reference), r.ID
+		}
+		return err
+	})
+	return references, last, err
+}
