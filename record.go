@@ -276,3 +276,82 @@ type Page struct {
 	After string
 	Limit int
 }
+
+// HitRecord is a pair of somebody on file and an entry of a watch list, with what a
+// person found of it. The entry is sealed: its id leads to a published name.
+type HitRecord struct {
+	ID          string
+	Customer    string
+	Application string // whose screening opened it
+	Subject     string // subject id; of the payer: the customer's
+	Of          string // HitOfSubject | HitOfPayer
+	List        string
+	Listed      []byte // keyed digest of list and entry, for look-up
+	State       HitState
+	Score       int // thousandths, when last compared
+	Opened      time.Time
+	Changed     time.Time // of the state
+	Operator    string    // whose finding stands, "" where nobody's
+	Proposal    HitState  // a finding that waits for a second operator, "" for none
+	Proposer    string
+	Proposed    time.Time
+	Again       string    // why a false one is open again: entry | claims
+	Gone        bool      // the entry has left its list since
+	Due         time.Time // of a true one: by when it is to be reported; zero: no clock
+	Reported    time.Time
+	Keep        time.Time // of a true one: until when its own list has its records kept
+	Findings    int       // how many there were
+	Found       []byte    // sealed: the entry
+	Finding     []byte    // sealed: the reason, and what was compared
+	Version     int64
+}
+
+// Holds reports whether the hit keeps its customer's records from being erased, and
+// their money from being sent back, by itself.
+func (r *HitRecord) Holds() bool { return r.State == HitTrue }
+
+// Reasons for which a false hit is open again.
+const (
+	AgainEntry  = "entry"  // the entry changed
+	AgainClaims = "claims" // what was stated changed
+)
+
+// SweepRecord is a job over everybody on file, and how far it is.
+type SweepRecord struct {
+	ID       string
+	Kind     string // SweepChange | SweepTune
+	List     string
+	From, To string // digests of snapshots
+	Made     time.Time
+	Stage    string // of the job: see package watch
+	Place    string // the last customer that is done
+	Done     int    // customers
+	Affected int    // customers that were decided anew
+	Total    int    // customers on file when it began
+	Result   []byte // JSON, of a tune
+	Ended    time.Time
+	Version  int64
+}
+
+// Kinds of sweep.
+const (
+	SweepChange = "sweep"
+	SweepTune   = "tune"
+)
+
+// SweepOrder is the payload of a JobSweep: one list's snapshot takes the place of another.
+type SweepOrder struct {
+	List string `json:"list"`
+	From string `json:"from"` // digest; "" for a list that was not loaded before
+	To   string `json:"to"`   // "" for one that no longer is
+}
+
+// BookRow is one subject's latest claims, as a job over everybody on file reads them.
+type BookRow struct {
+	Customer string
+	Subject  string
+	Pointer  string
+	Key      string
+	Revision int
+	Sealed   []byte
+}

@@ -210,7 +210,7 @@ func TestSandbox(t *testing.T) {
 		b := sandbox(t)
 		for outcome, account := range map[muster.Outcome]string{
 			muster.OutcomeOpen: muster.AccActive, muster.OutcomeLimit: muster.AccLimited, muster.OutcomeCollect: muster.AccPending,
-			muster.OutcomeVerify: muster.AccPending, muster.OutcomeReview: muster.AccPending, muster.OutcomeSuspend: muster.AccPending,
+			muster.OutcomeVerify: muster.AccPending, muster.OutcomeReview: muster.AccPending, muster.OutcomeSuspend: muster.AccSuspended,
 			muster.OutcomeRefuse: muster.AccClosed, muster.OutcomeClose: muster.AccClosed,
 		} {
 			a := b.Apply(magic(string(outcome)))

@@ -78,6 +78,7 @@ func (s *Service) correct(ctx context.Context, tx Tx, f *file, by muster.Princip
 	}
 	facts := claimed(c, subjects, muster.ClaimsRef{Revision: f.app.Revision, Commitment: commitment[:]})
 	facts.Counts, facts.Magic = last.Counts, last.Magic
+	f.claims = next
 	d, err := s.decide(ctx, tx, f, facts, "corrected", s.digestsOf(c))
 	if err != nil {
 		return nil, err

@@ -26,7 +26,11 @@ func (s *Service) decide(ctx context.Context, tx Tx, f *file, facts *muster.Fact
 	if err != nil {
 		return nil, err
 	}
-	questions := ask(slices.Concat(enforce, observe), fresh, tx.Now())
+	packs := slices.Concat(enforce, observe)
+	if err := s.screen(ctx, tx, f, facts, packs, false); err != nil {
+		return nil, err
+	}
+	questions := ask(packs, fresh, tx.Now())
 	counts, err := tx.CountHandles(ctx, questions.of...)
 	if err != nil {
 		return nil, err
@@ -56,6 +60,9 @@ func (s *Service) packs(facts *muster.Facts, now time.Time) (enforce, observe []
 // writes nothing: f moves in memory.
 func (s *Service) weigh(f *file, facts *muster.Facts, event string, now time.Time, enforce, observe []*policy.Pack) (*decision, error) {
 	f.settle(facts, event, s.Mode, now)
+	if err := s.judgeHits(f, facts, slices.Concat(enforce, observe), now); err != nil {
+		return nil, err
+	}
 	d := &decision{facts: facts}
 	if len(enforce) > 0 {
 		d.Decision = policy.Decide(enforce, facts)
@@ -136,6 +143,9 @@ func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
 	if err := s.Journal.Write(ctx, tx, d.sealed); err != nil {
 		return err
 	}
+	if err := saveHits(ctx, tx, f); err != nil {
+		return err
+	}
 	if err := s.reviewFor(ctx, tx, f, d); err != nil {
 		return err
 	}
@@ -143,7 +153,8 @@ func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
 }
 
 // reviewFor opens a case where the decision asks for a person, and sets aside
-// one that it no longer asks for.
+// one that it no longer asks for. An approved customer gets one too: suspension is
+// a person's finding already, or a measure's, and asks for none.
 func (s *Service) reviewFor(ctx context.Context, tx Tx, f *file, d *decision) error {
 	if d.facts.Event == eventReceived && f.app.State != muster.AppReview {
 		return nil
@@ -152,7 +163,7 @@ func (s *Service) reviewFor(ctx context.Context, tx Tx, f *file, d *decision) er
 	if code := muster.ErrorCode(err); code != "" && code != muster.CodeNotFound {
 		return err
 	}
-	wanted := f.app.State == muster.AppReview && !d.observed
+	wanted := !d.observed && (f.app.State == muster.AppReview || f.app.State == muster.AppApproved && d.Outcome == muster.OutcomeReview)
 	switch {
 	case wanted && err != nil:
 		r = &muster.ReviewRecord{

@@ -22,6 +22,11 @@ type file struct {
 	keys        map[string]vault.Key // by subject id, of those that live
 	last        *muster.Facts        // of the latest decision
 	claimsAt    time.Time            // of the customer's latest claims
+
+	claims   *muster.Application               // opened already; nil: not
+	watch    Watch                             // lists that facts were screened against; nil: none
+	compared map[string]*muster.ScreeningQuery // by subject id, and "payer": of a screening made now
+	hits     []*hit                            // nil: not loaded
 }
 
 // load reads a file. Keys are opened, values are not.
@@ -112,6 +117,14 @@ func (f *file) mustBeOpen(event string) error {
 		return nil
 	}
 	return muster.Errorf(muster.CodeIllegalMove, "an application that is %s does not take %q", f.app.State, event)
+}
+
+// mustBeLive is the error for findings on an application that came to nothing.
+func (f *file) mustBeLive(event string) error {
+	if f.app.State == muster.AppApproved {
+		return nil
+	}
+	return f.mustBeOpen(event)
 }
 
 // lastFacts opens the facts of the latest decision, for deciding anew: the

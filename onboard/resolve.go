@@ -20,7 +20,7 @@ func (s *Service) Resolve(ctx context.Context, tx Tx, r *muster.ReviewRecord, by
 	if err != nil {
 		return nil, err
 	}
-	if err := f.mustBeOpen("resolution"); err != nil {
+	if err := f.mustBeLive("resolution"); err != nil {
 		return nil, err
 	}
 	customer, err := f.subject("")

@@ -72,7 +72,7 @@ func decided(from string) []StateMove {
 // AccountMoves is the whole table of an account's life. Decisions about a
 // customer move each of their accounts through it in the deciding transaction.
 var AccountMoves = join(
-	account(muster.AccPending, muster.AccActive, muster.AccLimited, muster.AccLimited, muster.AccPending, muster.AccPending, muster.AccPending, muster.AccClosed),
+	account(muster.AccPending, muster.AccActive, muster.AccLimited, muster.AccLimited, muster.AccPending, muster.AccPending, muster.AccSuspended, muster.AccClosed),
 	account(muster.AccLimited, muster.AccActive, muster.AccLimited, muster.AccLimited, muster.AccSuspended, muster.AccLimited, muster.AccSuspended, muster.AccClosing),
 	account(muster.AccActive, muster.AccActive, muster.AccLimited, muster.AccLimited, muster.AccSuspended, muster.AccActive, muster.AccSuspended, muster.AccClosing),
 	account(muster.AccSuspended, muster.AccActive, muster.AccLimited, muster.AccLimited, muster.AccSuspended, muster.AccSuspended, muster.AccSuspended, muster.AccClosing),

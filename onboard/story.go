@@ -33,6 +33,7 @@ type Config struct {
 	Programme   Programme
 	Listeners   Listeners
 	Proofs      Proofs
+	Lists       Lists // nil: there are no watch lists
 	Clock       muster.Clock
 	Mode        string // production | sandbox
 	CustomerURL string // where customers meet needs; {application} stands for the id
@@ -154,6 +155,7 @@ type draft struct {
 	index    []muster.IndexRow
 	digests  digests
 	customer string
+	watch    Watch // lists that the facts were screened against; nil: none
 	guess    *guess
 }
 
@@ -229,7 +231,12 @@ func (s *Service) guess(d *draft) (*guess, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &guess{asked: ask(slices.Concat(enforce, observe), d.digests, now)}
+	packs := slices.Concat(enforce, observe)
+	g := &guess{asked: ask(packs, d.digests, now)}
+	if w, wanted := s.watching(packs); w != nil {
+		d.watch = w
+		screenOn(w, wanted, &file{claims: d.checked.Application}, d.facts)
+	}
 	if d.checked.Application.Parent != nil {
 		return g, nil
 	}
@@ -261,7 +268,7 @@ func (s *Service) newFile(d *draft, now time.Time) *file {
 			ID: muster.NewID(muster.PrefixApplication, now), Reference: app.Reference, MAC: d.mac, Customer: d.customer,
 			State: muster.AppReceived, Revision: 1, Received: now,
 		},
-		subjects: d.subjects, keys: d.keys,
+		subjects: d.subjects, keys: d.keys, claims: app, watch: d.watch,
 	}
 	f.accounts = []*muster.AccountRecord{f.account}
 	f.app.Account = f.account.ID

@@ -21,6 +21,7 @@ type Tx interface {
 	Now() time.Time
 	Files
 	Findings
+	Hits
 	Indexes
 	Log
 	Jobs
@@ -31,7 +32,8 @@ type Tx interface {
 // update the row of that version (CodeStale otherwise) and raise Version by one.
 type Files interface {
 	Application(ctx context.Context, idOrReference string) (*muster.ApplicationRecord, error)
-	PutApplication(ctx context.Context, r *muster.ApplicationRecord) error // CodeConflict: reference taken
+	ApplicationsOf(ctx context.Context, customer string) ([]*muster.ApplicationRecord, error) // oldest first
+	PutApplication(ctx context.Context, r *muster.ApplicationRecord) error                    // CodeConflict: reference taken
 	Customer(ctx context.Context, id string) (*muster.CustomerRecord, error)
 	PutCustomer(ctx context.Context, r *muster.CustomerRecord) error
 	Account(ctx context.Context, idOrReference string) (*muster.AccountRecord, error)
@@ -58,6 +60,13 @@ type Findings interface {
 	OpenReview(ctx context.Context, application string) (*muster.ReviewRecord, error) // open or proposed; CodeNotFound
 	Review(ctx context.Context, id string) (*muster.ReviewRecord, error)
 	PutReview(ctx context.Context, r *muster.ReviewRecord) error
+}
+
+// Hits are pairs of somebody on file and an entry of a watch list.
+type Hits interface {
+	Hit(ctx context.Context, id string) (*muster.HitRecord, error)
+	HitsOf(ctx context.Context, customer string) ([]*muster.HitRecord, error) // oldest first
+	PutHit(ctx context.Context, r *muster.HitRecord) error
 }
 
 // Indexes are the blind indexes.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/policy"
+	"github.com/muster-cip/muster/tlog"
 )
 
 // Tx is what this room needs of a transaction beside onboard's verbs.
@@ -24,6 +25,8 @@ type Tx interface {
 	Review(ctx context.Context, id string) (*muster.ReviewRecord, error)
 	PutReview(ctx context.Context, r *muster.ReviewRecord) error
 	Operators(ctx context.Context) ([]muster.OperatorRecord, error)
+	Hit(ctx context.Context, id string) (*muster.HitRecord, error)
+	PutHit(ctx context.Context, r *muster.HitRecord) error
 }
 
 // DB opens transactions.
@@ -35,6 +38,9 @@ type DB interface {
 // transaction that it is handed (package onboard).
 type Finder interface {
 	Resolve(ctx context.Context, tx Tx, r *muster.ReviewRecord, by muster.Principal, f Finding) error
+	ResolveHit(ctx context.Context, tx Tx, r *muster.HitRecord, by muster.Principal, x HitOutcome) error
+	// Enter writes an entry and its leaf.
+	Enter(ctx context.Context, tx Tx, t tlog.LeafType, by muster.Principal, about muster.Ref, body any) error
 }
 
 // Staff says whether two operators agreed (package staff).
@@ -109,11 +115,18 @@ func (s *Service) Resolve(ctx context.Context, by muster.Principal, id string, v
 		if !f.Expires.IsZero() && !f.Expires.After(tx.Now()) {
 			return muster.Invalid(muster.Fault{Pointer: "/expires", Code: "in_past", Detail: "a finding that has expired says nothing"})
 		}
+		own := s.answered(tx.Now(), r.Rules)
+		if len(own) == 0 {
+			return &muster.Error{
+				Code: muster.CodeIllegalMove, Message: "this case waits for hits, and is over when none is open",
+				Hint: "resolve the hits of its customer: GET /v1/hits?customer=" + r.Customer,
+			}
+		}
 		if len(f.Rules) == 0 {
-			f.Rules = r.Rules
+			f.Rules = own
 		}
 		for _, rule := range f.Rules {
-			if !slices.Contains(r.Rules, rule) {
+			if !slices.Contains(own, rule) {
 				return muster.Invalid(muster.Fault{Pointer: "/rules", Code: "unknown_rule", Detail: "a rule that did not open this case"})
 			}
 		}
@@ -127,6 +140,19 @@ func (s *Service) Resolve(ctx context.Context, by muster.Principal, id string, v
 		return s.Finder.Resolve(ctx, tx, r, by, f)
 	})
 	return r, done, err
+}
+
+// answered are the rules that a case's own resolution answers: the others wait for hits.
+func (s *Service) answered(now time.Time, rules []string) (own []string) {
+	enforce, observe := s.Programme.At(now)
+	for _, name := range rules {
+		pack, rule, _ := strings.Cut(name, "/")
+		i := slices.IndexFunc(slices.Concat(enforce, observe), func(p *policy.Pack) bool { return p.ID() == pack })
+		if i < 0 || slices.Concat(enforce, observe)[i].AnsweredBy(rule) == "" {
+			own = append(own, name)
+		}
+	}
+	return own
 }
 
 // agreed says whether the finding stands, and keeps it as a proposal where a

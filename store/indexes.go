@@ -38,6 +38,8 @@ func kindNumber(kind string) (int64, error) {
 		return 12, nil
 	case "address":
 		return 13, nil
+	case "listed": // has no rows here
+		return 14, nil
 	}
 	return 0, muster.Errorf(muster.CodeInternal, "the blind index has no such kind")
 }

@@ -24,12 +24,13 @@ const (
 	KindWallet       Kind = "wallet"
 	KindDevice       Kind = "device"
 	KindAddress      Kind = "address"
+	KindListed       Kind = "listed" // list and entry of a hit: looked up when an entry changes, and no row of the index
 )
 
 // Kinds lists them all. A kind that is added gets its key at the next Open.
 var Kinds = []Kind{
 	KindName, KindEmail, KindPhone, KindIP, KindDocument, KindNationalID, KindRegistration, KindCard,
-	KindAccount, KindIBAN, KindWallet, KindDevice, KindAddress,
+	KindAccount, KindIBAN, KindWallet, KindDevice, KindAddress, KindListed,
 }
 
 // DigestSize is the length of a digest: version of the PRF key, version of the

@@ -234,6 +234,15 @@ func (f finder) Resolve(ctx context.Context, tx review.Tx, r *muster.ReviewRecor
 	return err
 }
 
+func (f finder) ResolveHit(ctx context.Context, tx review.Tx, r *muster.HitRecord, by muster.Principal, x review.HitOutcome) error {
+	return f.onboard.ResolveHit(ctx, tx.(*store.Tx), r, by, onboard.HitFinding(x))
+}
+
+func (f finder) Enter(ctx context.Context, tx review.Tx, t tlog.LeafType, by muster.Principal, about muster.Ref, body any) error {
+	_, err := f.onboard.Journal.Enter(ctx, tx.(*store.Tx), t, by.Operator, about, body)
+	return err
+}
+
 // openBook wires the log outside the transaction.
 func (h *house) openBook(client *outbound.Client) (*watch.Book, error) {
 	signer, key, err := h.vault.LogSigner(h.meta.Origin)

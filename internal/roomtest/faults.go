@@ -121,6 +121,10 @@ func (t failing) PutReview(ctx context.Context, r *muster.ReviewRecord) error {
 	return write(ctx, t, r, t.Tx.PutReview)
 }
 
+func (t failing) PutHit(ctx context.Context, r *muster.HitRecord) error {
+	return write(ctx, t, r, t.Tx.PutHit)
+}
+
 func (t failing) AddEntry(ctx context.Context, r *muster.EntryRecord) error {
 	return write(ctx, t, r, t.Tx.AddEntry)
 }

@@ -72,6 +72,7 @@ type Rooms struct {
 	Verifier  note.Verifier
 	Key       string // the log's, public
 	Faults    *Faults
+	Lists     *Lists // watch lists; none until a test puts one into effect
 }
 
 // Clock stands until it is moved.
@@ -98,7 +99,7 @@ func (c *Clock) Move(d time.Duration) {
 func Setup(t testing.TB, o Options) *Rooms {
 	t.Helper()
 	ctx := t.Context()
-	r := &Rooms{TB: t, Clock: &Clock{at: Start}, KeyStore: vaulttest.NewStore(), Folder: t.TempDir(), Faults: &Faults{}}
+	r := &Rooms{TB: t, Clock: &Clock{at: Start}, KeyStore: vaulttest.NewStore(), Folder: t.TempDir(), Faults: &Faults{}, Lists: &Lists{}}
 	if o.Mode == "" {
 		o.Mode = muster.ModeProduction
 	}
@@ -143,7 +144,7 @@ func Setup(t testing.TB, o Options) *Rooms {
 	r.log()
 	r.Config = onboard.Config{
 		DB: room{store.As[onboard.Tx](r.DB), r.Faults}, Vault: r.Vault, Journal: r.Journal, Checker: checker,
-		Programme: r.Programme, Listeners: listens(o.Listens), Proofs: proofs{r}, Clock: r.Clock.Now, Mode: o.Mode,
+		Programme: r.Programme, Listeners: listens(o.Listens), Proofs: proofs{r}, Lists: r.Lists, Clock: r.Clock.Now, Mode: o.Mode,
 		CustomerURL: "https://provider.example/verify/{application}", Ways: ways(),
 	}
 	r.Onboard = onboard.New(r.Config)
@@ -254,6 +255,15 @@ type finder struct{ *Rooms }
 
 func (f finder) Resolve(ctx context.Context, tx review.Tx, r *muster.ReviewRecord, by muster.Principal, x review.Finding) error {
 	_, err := f.Onboard.Resolve(ctx, tx.(*store.Tx), r, by, x.Finding == review.Clear, x.Rules, x.Reason, x.Expires)
+	return err
+}
+
+func (f finder) ResolveHit(ctx context.Context, tx review.Tx, r *muster.HitRecord, by muster.Principal, x review.HitOutcome) error {
+	return f.Onboard.ResolveHit(ctx, tx.(*store.Tx), r, by, onboard.HitFinding(x))
+}
+
+func (f finder) Enter(ctx context.Context, tx review.Tx, t tlog.LeafType, by muster.Principal, about muster.Ref, body any) error {
+	_, err := f.Journal.Enter(ctx, tx.(*store.Tx), t, by.Operator, about, body)
 	return err
 }
 

@@ -1,0 +1,147 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/muster-cip/muster"
+)
+
+const hitColumns = `id, customer, application, subject, of_what, list, listed, state, score, opened, changed, operator, proposal, proposer, proposed,
+	again, gone, due, reported, keep, findings, found, finding, version`
+
+func scanHit(r row) (*muster.HitRecord, error) {
+	x := &muster.HitRecord{}
+	return x, r.scan(&x.ID, &x.Customer, &x.Application, &x.Subject, &x.Of, &x.List, &x.Listed, (*string)(&x.State), &x.Score, &x.Opened, &x.Changed,
+		&x.Operator, (*string)(&x.Proposal), &x.Proposer, &x.Proposed, &x.Again, &x.Gone, &x.Due, &x.Reported, &x.Keep, &x.Findings, &x.Found, &x.Finding, &x.Version)
+}
+
+// Hit finds a hit.
+func (tx *Tx) Hit(ctx context.Context, id string) (*muster.HitRecord, error) {
+	return one(ctx, tx, "hit", scanHit, `SELECT `+hitColumns+` FROM hits WHERE id = ?`, id)
+}
+
+// HitsOf lists the hits on a customer's file, oldest first.
+func (tx *Tx) HitsOf(ctx context.Context, customer string) ([]*muster.HitRecord, error) {
+	return all(ctx, tx, scanHit, `SELECT `+hitColumns+` FROM hits WHERE customer = ? ORDER BY id`, customer)
+}
+
+// Hits lists hits in the order of their ids, of one state or ("") of all.
+func (tx *Tx) Hits(ctx context.Context, state string, p muster.Page) ([]*muster.HitRecord, error) {
+	if state == "" {
+		return all(ctx, tx, scanHit, `SELECT `+hitColumns+` FROM hits WHERE id > ? ORDER BY id LIMIT ?`, p.After, p.Limit)
+	}
+	return all(ctx, tx, scanHit, `SELECT `+hitColumns+` FROM hits WHERE state = ? AND id > ? ORDER BY id LIMIT ?`, state, p.After, p.Limit)
+}
+
+// HitCustomers lists the customers with a hit under a digest that is not moot, in
+// the order of their ids.
+func (tx *Tx) HitCustomers(ctx context.Context, listed []byte) ([]string, error) {
+	return all(ctx, tx, func(r row) (s string, err error) { return s, r.scan(&s) },
+		`SELECT DISTINCT customer FROM hits WHERE listed = ? AND state <> 'moot' ORDER BY customer`, listed)
+}
+
+// PutHit inserts or updates by version.
+func (tx *Tx) PutHit(ctx context.Context, x *muster.HitRecord) error {
+	return tx.put(ctx, &x.Version,
+		`INSERT INTO hits (customer, application, subject, of_what, list, listed, state, score, opened, changed, operator, proposal, proposer, proposed,
+			again, gone, due, reported, keep, findings, found, finding, version, id)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		`UPDATE hits SET customer = ?, application = ?, subject = ?, of_what = ?, list = ?, listed = ?, state = ?, score = ?, opened = ?, changed = ?,
+			operator = ?, proposal = ?, proposer = ?, proposed = ?, again = ?, gone = ?, due = ?, reported = ?, keep = ?, findings = ?, found = ?,
+			finding = ?, version = ? WHERE id = ? AND version = ?`,
+		x.ID, x.Customer, x.Application, x.Subject, x.Of, x.List, x.Listed, string(x.State), x.Score, x.Opened, x.Changed, x.Operator,
+		string(x.Proposal), x.Proposer, x.Proposed, x.Again, x.Gone, x.Due, x.Reported, x.Keep, x.Findings, x.Found, x.Finding)
+}
+
+// HitCounts is how many hits there are in each state, and which reports are due next.
+type HitCounts struct {
+	States  map[string]int64
+	Running int64     // true, with a clock that nobody has stopped
+	Overdue int64     // of these, past it
+	NextDue time.Time // the earliest; zero where none runs
+}
+
+// HitCounts counts.
+func (tx *Tx) HitCounts(ctx context.Context) (*HitCounts, error) {
+	c := &HitCounts{States: map[string]int64{}}
+	if err := tx.query(ctx, func(r row) error {
+		var state string
+		var n int64
+		err := r.scan(&state, &n)
+		c.States[state] = n
+		return err
+	}, `SELECT state, count(*) FROM hits GROUP BY state`); err != nil {
+		return nil, err
+	}
+	return c, tx.query(ctx, func(r row) error { return r.scan(&c.Running, &c.Overdue, &c.NextDue) },
+		`SELECT count(*), coalesce(sum(CASE WHEN due <= ? THEN 1 ELSE 0 END), 0), coalesce(min(due), 0)
+			FROM hits WHERE state = 'true' AND due > 0 AND reported = 0`, tx.now)
+}
+
+const sweepColumns = `id, kind, list, was, becomes, made, stage, place, done, affected, total, result, ended, version`
+
+func scanSweep(r row) (*muster.SweepRecord, error) {
+	x := &muster.SweepRecord{}
+	return x, r.scan(&x.ID, &x.Kind, &x.List, &x.From, &x.To, &x.Made, &x.Stage, &x.Place, &x.Done, &x.Affected, &x.Total, &x.Result, &x.Ended, &x.Version)
+}
+
+// Sweep finds a sweep.
+func (tx *Tx) Sweep(ctx context.Context, id string) (*muster.SweepRecord, error) {
+	return one(ctx, tx, "sweep", scanSweep, `SELECT `+sweepColumns+` FROM sweeps WHERE id = ?`, id)
+}
+
+// Sweeps lists sweeps in the order of their ids.
+func (tx *Tx) Sweeps(ctx context.Context, p muster.Page) ([]*muster.SweepRecord, error) {
+	return all(ctx, tx, scanSweep, `SELECT `+sweepColumns+` FROM sweeps WHERE id > ? ORDER BY id LIMIT ?`, p.After, p.Limit)
+}
+
+// PutSweep inserts or updates by version.
+func (tx *Tx) PutSweep(ctx context.Context, x *muster.SweepRecord) error {
+	return tx.put(ctx, &x.Version,
+		`INSERT INTO sweeps (kind, list, was, becomes, made, stage, place, done, affected, total, result, ended, version, id)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		`UPDATE sweeps SET kind = ?, list = ?, was = ?, becomes = ?, made = ?, stage = ?, place = ?, done = ?, affected = ?, total = ?, result = ?,
+			ended = ?, version = ? WHERE id = ? AND version = ?`,
+		x.ID, x.Kind, x.List, x.From, x.To, x.Made, x.Stage, x.Place, x.Done, x.Affected, x.Total, x.Result, x.Ended)
+}
+
+// HeldJob fails with CodeStale unless the job is held under that fence: a job that
+// writes as it goes writes this first.
+func (tx *Tx) HeldJob(ctx context.Context, id string, fence int64) error {
+	return tx.exec(ctx, errFence, `UPDATE jobs SET fence = fence WHERE id = ? AND fence = ? AND dead = 0`, id, fence)
+}
+
+// Book reads the claims of everybody who stands on the file of a customer with an
+// account that is not closed: of at most p.Limit customers after p.After, in the order of their ids.
+func (tx *Tx) Book(ctx context.Context, p muster.Page) ([]muster.BookRow, error) {
+	return all(ctx, tx, scanBook, `SELECT s.customer, s.id, s.pointer, s.sealed_under, c.revision, c.sealed
+		FROM (SELECT id FROM customers WHERE id > ? ORDER BY id LIMIT ?) u
+		JOIN subjects s ON s.customer = u.id
+		JOIN claims c ON c.subject = s.id AND c.revision = s.revision
+		WHERE s.pointer <> '' AND s.erased = 0
+			AND EXISTS (SELECT 1 FROM accounts a WHERE a.customer = u.id AND a.state <> 'closed')
+		ORDER BY s.customer, s.id`, p.After, p.Limit)
+}
+
+func scanBook(r row) (x muster.BookRow, err error) {
+	return x, r.scan(&x.Customer, &x.Subject, &x.Pointer, &x.Key, &x.Revision, &x.Sealed)
+}
+
+// CustomersAfter lists the ids of at most p.Limit customers after p.After.
+func (tx *Tx) CustomersAfter(ctx context.Context, p muster.Page) ([]string, error) {
+	return all(ctx, tx, func(r row) (s string, err error) { return s, r.scan(&s) },
+		`SELECT id FROM customers WHERE id > ? ORDER BY id LIMIT ?`, p.After, p.Limit)
+}
+
+// CountCustomers counts the customers on file.
+func (tx *Tx) CountCustomers(ctx context.Context) (int, error) {
+	n, err := one(ctx, tx, "count", scanInt, `SELECT count(*) FROM customers`)
+	return int(n), err
+}
+
+// DecidedSince lists the customers whose applications were decided at or after t.
+func (tx *Tx) DecidedSince(ctx context.Context, t time.Time) ([]string, error) {
+	return all(ctx, tx, func(r row) (s string, err error) { return s, r.scan(&s) },
+		`SELECT DISTINCT customer FROM decisions WHERE id > ? AND at >= ? ORDER BY customer`, firstID(muster.PrefixDecision, t), t)
+}
