@@ -53,6 +53,15 @@ type AccountRecord struct {
 	Version      int64
 }
 
+// GateRecord is what the gate says of one account.
+type GateRecord struct {
+	Hash     [16]byte // keyed, of the account's reference
+	Account  string   // account id
+	Profile  []byte   // canonical
+	Decision string   // that it rests on, "" where the profile allows
+	Fresh    bool     // the account is made in this transaction: a hash that is taken is CodeConflict
+}
+
 // SubjectRecord is a person on one customer's file.
 type SubjectRecord struct {
 	ID       string

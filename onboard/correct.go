@@ -291,6 +291,9 @@ func (s *Service) ended(ctx context.Context, tx Tx, f *file, by muster.Principal
 	if err := tx.PutAccount(ctx, f.account); err != nil {
 		return err
 	}
+	if err := s.PutProfile(ctx, tx, f.account, nil); err != nil {
+		return err
+	}
 	if err := tx.PutApplication(ctx, f.app); err != nil {
 		return err
 	}

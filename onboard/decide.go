@@ -130,10 +130,14 @@ func (s *Service) moveAccount(a *muster.AccountRecord, on, by string, now time.T
 // save writes the decision and everything it moved.
 func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
 	for _, a := range f.accounts {
+		fresh := a.Version == 0
 		if err := tx.PutAccount(ctx, a); err != nil {
 			if muster.ErrorCode(err) == muster.CodeConflict {
 				return accountTaken(err)
 			}
+			return err
+		}
+		if err := s.putProfile(ctx, tx, a, &d.Decision, nil, fresh); err != nil {
 			return err
 		}
 	}

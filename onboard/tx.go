@@ -25,6 +25,7 @@ type Tx interface {
 	Indexes
 	Log
 	Jobs
+	Gate
 }
 
 // Files are applications, customers, accounts, subjects and claims.
@@ -86,6 +87,17 @@ type Indexes interface {
 type Log interface {
 	Append(ctx context.Context, leaf []byte, ref string) error
 	AddEntry(ctx context.Context, r *muster.EntryRecord) error // the record of a leaf that is no decision
+}
+
+// Gate is what the gate says of accounts, for those who follow it: written in the
+// transaction that moves an account, in the order of commits.
+type Gate interface {
+	// PutGate writes it. Where the account is fresh and another has its hash, the
+	// commit fails with CodeConflict.
+	PutGate(ctx context.Context, r *muster.GateRecord) error
+	GateFilled(ctx context.Context) (account string, err error) // up to which account FillGate has come
+	SetGateFilled(ctx context.Context, account string) error
+	AccountsToFill(ctx context.Context, p muster.Page) ([]*muster.AccountRecord, error) // in the order of their ids, kept as they are until the transaction ends
 }
 
 // Jobs is background work, enqueued in the transaction that causes it.

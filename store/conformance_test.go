@@ -65,6 +65,9 @@ var conformance = []struct {
 	{"a deployment is made once", deployment},
 	{"counts and sizes", counts},
 	{"time does not go back", steadyTime},
+	{"the gate's rows are numbered in the order of commits", gateRows},
+	{"who follows the gate misses nothing", gateOrder},
+	{"an epoch is past every epoch that was", gateEpoch},
 }
 
 // bundle is what one case has.

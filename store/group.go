@@ -176,7 +176,7 @@ func (db *DB) attempt(ctx context.Context, c conn, group *[]*job, careful bool) 
 	if err := c.begin(ctx, false); err != nil {
 		return unavailable(err)
 	}
-	var leaves []leafRow
+	var last tail
 	var txs []*Tx
 	undo := func() {
 		for i := len(txs) - 1; i >= 0; i-- {
@@ -196,14 +196,14 @@ func (db *DB) attempt(ctx context.Context, c conn, group *[]*job, careful bool) 
 		}
 		j, reruns := (*group)[i], 1
 	again:
-		at, from := len(leaves), c.mark()
+		at, from := last, c.mark()
 		if careful {
 			if err := c.savepoint(ctx); err != nil {
 				undo()
 				return unavailable(err)
 			}
 		}
-		tx := &Tx{c: c, now: db.clock.now(), leaves: &leaves}
+		tx := &Tx{c: c, now: db.clock.now(), tail: &last}
 		j.call(tx)
 		if careful && j.err == nil {
 			if err := c.flush(ctx); err != nil {
@@ -215,7 +215,7 @@ func (db *DB) attempt(ctx context.Context, c conn, group *[]*job, careful bool) 
 			continue
 		}
 		tx.undo()
-		leaves = leaves[:at]
+		last.cut(at)
 		switch {
 		case !careful && (c.broken() || !c.undo(from)):
 			undo()
@@ -239,7 +239,7 @@ func (db *DB) attempt(ctx context.Context, c conn, group *[]*job, careful bool) 
 		}
 	}
 	ran := time.Now()
-	if err := c.commit(ctx, leaves); err != nil {
+	if err := c.commit(ctx, &last); err != nil {
 		undo()
 		if code := muster.ErrorCode(err); (!careful || len(*group) > 1) && code != muster.CodeUnavailable && code != muster.CodeNoSpace {
 			c.rollback(ctx)

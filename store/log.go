@@ -13,7 +13,7 @@ func (tx *Tx) Append(ctx context.Context, leaf []byte, ref string) error {
 	if err := tx.check(ctx, true); err != nil {
 		return err
 	}
-	*tx.leaves = append(*tx.leaves, leafRow{bytes.Clone(leaf), ref})
+	tx.tail.leaves = append(tx.tail.leaves, leafRow{bytes.Clone(leaf), ref})
 	return nil
 }
 

@@ -321,8 +321,49 @@ const appendLeaves = `WITH past AS (UPDATE log_size SET size = size + cardinalit
 	INSERT INTO leaves (idx, leaf, ref) SELECT past.size + l.n - 1, l.leaf, l.ref
 	FROM past, unnest($1::bytea[], $2::text[]) WITH ORDINALITY l (leaf, ref, n)`
 
-func (c *postgresConn) commit(ctx context.Context, leaves []leafRow) error {
-	if !c.open && len(c.waiting) == 1 && len(leaves) == 0 {
+// appendGate does the same for the gate's rows, under the lock of gate_state. Its two
+// forms are for accounts that are made now, whose hash must not be there, and for others.
+const appendGate = `WITH past AS (UPDATE gate_state SET seq = seq + cardinality($1::bytea[]) WHERE one = 1
+	RETURNING seq - cardinality($1::bytea[]) AS seq)
+	INSERT INTO gate_accounts (hash, account, seq, profile, decision) SELECT g.hash, g.account, past.seq + g.n, g.profile, g.decision
+	FROM past, unnest($1::bytea[], $2::text[], $3::bytea[], $4::text[]) WITH ORDINALITY g (hash, account, profile, decision, n)`
+
+// queueGate queues the gate's rows: of several of one account the last.
+func (c *postgresConn) queueGate(rows []gateRow) {
+	last := map[string]int{} // account -> its place
+	var merged []gateRow
+	for _, g := range rows {
+		if i, ok := last[g.account]; ok {
+			g.fresh = g.fresh || merged[i].fresh
+			merged[i] = g
+			continue
+		}
+		last[g.account] = len(merged)
+		merged = append(merged, g)
+	}
+	for _, fresh := range []bool{true, false} {
+		var hashes, profiles [][]byte
+		var accounts, decisions []string
+		for _, g := range merged {
+			if g.fresh == fresh {
+				hashes, profiles = append(hashes, g.hash), append(profiles, g.profile)
+				accounts, decisions = append(accounts, g.account), append(decisions, g.decision)
+			}
+		}
+		if len(hashes) == 0 {
+			continue
+		}
+		q := appendGate
+		if !fresh {
+			q += sameGateAccount
+		}
+		c.queue(nil, q, hashes, accounts, profiles, decisions)
+	}
+}
+
+func (c *postgresConn) commit(ctx context.Context, t *tail) error {
+	leaves := t.leaves
+	if !c.open && len(c.waiting) == 1 && len(leaves)+len(t.gate) == 0 {
 		c.reset() // nothing but BEGIN
 		return nil
 	}
@@ -332,6 +373,9 @@ func (c *postgresConn) commit(ctx context.Context, leaves []leafRow) error {
 			bytes[i], refs[i] = l.leaf, l.ref
 		}
 		c.queue(nil, appendLeaves, bytes, refs)
+	}
+	if len(t.gate) > 0 {
+		c.queueGate(t.gate)
 	}
 	c.batch.Queue("COMMIT")
 	r, err := c.send(ctx)

@@ -311,11 +311,24 @@ func (c *sqliteConn) rollbackTo(context.Context) error {
 	return c.plain("ROLLBACK TO fn")
 }
 
-func (c *sqliteConn) commit(ctx context.Context, leaves []leafRow) error {
-	for i := range leaves {
+func (c *sqliteConn) commit(ctx context.Context, t *tail) error {
+	for i := range t.leaves {
 		err := c.exec(ctx, nil, `INSERT INTO leaves (idx, leaf, ref) SELECT coalesce(max(idx) + 1, 0), ?, ? FROM leaves`,
-			[]any{leaves[i].leaf, leaves[i].ref})
+			[]any{t.leaves[i].leaf, t.leaves[i].ref})
 		if err != nil {
+			return err
+		}
+	}
+	for i := range t.gate {
+		g := &t.gate[i]
+		if err := c.exec(ctx, nil, `UPDATE gate_state SET seq = seq + 1 WHERE one = 1`, nil); err != nil {
+			return err
+		}
+		q := `INSERT INTO gate_accounts (hash, account, seq, profile, decision) SELECT ?, ?, seq, ?, ? FROM gate_state WHERE one = 1`
+		if !g.fresh {
+			q += sameGateAccount
+		}
+		if err := c.exec(ctx, nil, q, []any{g.hash, g.account, g.profile, g.decision}); err != nil {
 			return err
 		}
 	}

@@ -17,7 +17,7 @@ type Tx struct {
 	err      error // of the first write that failed; ends the transaction
 	overtook bool  // err may be because of a row that changed since it was read
 	raised   []raised
-	leaves   *[]leafRow // of the group
+	tail     *tail // of the group
 }
 
 // raised is a version that a Put raised in the caller's record.
@@ -26,10 +26,27 @@ type raised struct {
 	was     int64
 }
 
+// tail is what is written last of all in a group, in the order of commits: under
+// locks that are held to its end, and so for a moment only.
+type tail struct {
+	leaves []leafRow
+	gate   []gateRow
+}
+
+// cut takes back what was added since the tail was as long as at.
+func (t *tail) cut(at tail) { t.leaves, t.gate = t.leaves[:len(at.leaves)], t.gate[:len(at.gate)] }
+
 // leafRow waits for its index.
 type leafRow struct {
 	leaf []byte
 	ref  string
+}
+
+// gateRow waits for its sequence number.
+type gateRow struct {
+	hash, profile     []byte
+	account, decision string
+	fresh             bool
 }
 
 // Now is the time of everything in this transaction: the clock at its start. It
@@ -52,8 +69,8 @@ type conn interface {
 	undo(mark) bool
 	savepoint(ctx context.Context) error
 	rollbackTo(ctx context.Context) error
-	// commit writes the leaves, in order, under the next indexes, and commits.
-	commit(ctx context.Context, leaves []leafRow) error
+	// commit writes the tail, in order, under the next indexes, and commits.
+	commit(ctx context.Context, t *tail) error
 	rollback(ctx context.Context)
 	// broken reports whether a statement failed since begin or rollbackTo.
 	broken() bool

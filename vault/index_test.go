@@ -101,7 +101,7 @@ func TestNewPRFKeyKeepsTheOldOneReadable(t *testing.T) {
 	if all := v.Digests(vault.KindEmail, 1, "a@example.org"); len(all) != 1 {
 		t.Fatalf("digests %x", all)
 	}
-	for _, name := range []string{"handle", "epoch", "check", "log", "snapshot", "prf/none", ""} {
+	for _, name := range []string{"handle", "epoch", "check", "log", "snapshot", "gate", "prf/none", ""} {
 		if _, err := v.RotateNamed(t.Context(), name); err == nil {
 			t.Errorf("%q took a new version", name)
 		}

@@ -32,12 +32,13 @@ const (
 	nameConfig     = "config"     // seals other secrets of the configuration
 	nameLog        = "log"        // Ed25519 seed: checkpoints of the log
 	nameSnapshot   = "snapshot"   // Ed25519 seed: gate snapshots
+	nameGate       = "gate"       // hashes account references for the gate
 	prefixPRF      = "prf/"
 )
 
 // rotates says which static keys take new versions by RotateNamed. What is missing:
 // epoch (Rotate does it), check, handle (rows carry no version of it: a new one
-// means a new index), log and snapshot (a new key is a new identity for those who
+// means a new index), gate (likewise: a new table), log and snapshot (a new key is a new identity for those who
 // verify, which their rooms announce).
 func rotates(name string) bool {
 	switch name {
@@ -50,7 +51,7 @@ func rotates(name string) bool {
 func staticNames() []string {
 	names := []string{
 		nameCheck, nameHandle, nameCompliance, nameCode, nameRequest, nameToken, nameRecord,
-		nameWebhook, nameConfig, nameLog, nameSnapshot,
+		nameWebhook, nameConfig, nameLog, nameSnapshot, nameGate,
 	}
 	for _, k := range Kinds {
 		names = append(names, prefixPRF+string(k))
@@ -77,6 +78,7 @@ type keyset struct {
 	boxes    map[string]*box    // compliance, webhook, config
 	handles  map[Kind]cipher.Block
 	log      ed25519.PrivateKey
+	gate     [32]byte
 	snapshot ed25519.PrivateKey
 }
 
@@ -200,6 +202,8 @@ func (k *keyset) ready() error {
 			k.log = ed25519.NewKeyFromSeed(p[:])
 		case nameSnapshot:
 			k.snapshot = ed25519.NewKeyFromSeed(p[:])
+		case nameGate:
+			k.gate = p
 		case nameCheck:
 		default: // a key that this program does not know, a newer one's, is kept and not used
 			if name, ok := strings.CutPrefix(r.name, prefixPRF); ok {

@@ -44,6 +44,10 @@ func (v *Vault) LogKey() crypto.Signer { return signer{v.set.Load().log} }
 // SnapshotKey signs gate snapshots (Ed25519).
 func (v *Vault) SnapshotKey() crypto.Signer { return signer{v.set.Load().snapshot} }
 
+// GateKey is the key under which the gate hashes account references. It is the one
+// key that leaves this room: whoever answers from a snapshot needs it.
+func (v *Vault) GateKey() [32]byte { return v.set.Load().gate }
+
 // signer signs and prints nothing of its key.
 type signer struct{ key ed25519.PrivateKey }
 

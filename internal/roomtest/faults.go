@@ -101,6 +101,10 @@ func (t failing) PutAccount(ctx context.Context, r *muster.AccountRecord) error 
 	return write(ctx, t, r, t.Tx.PutAccount)
 }
 
+func (t failing) PutGate(ctx context.Context, r *muster.GateRecord) error {
+	return write(ctx, t, r, t.Tx.PutGate)
+}
+
 func (t failing) AddEvidence(ctx context.Context, r *muster.EvidenceRecord) error {
 	return write(ctx, t, r, t.Tx.AddEvidence)
 }

@@ -1,0 +1,85 @@
+package onboard
+
+import (
+	"context"
+	"slices"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/gate"
+)
+
+// What the gate says of an account is composed and written in the very transaction
+// that moves it: an answer that lags behind a decision lags by the way to the gate,
+// and is never left behind by a crash.
+
+// PutProfile composes what the gate says of an account from its state, its latest
+// decision and what special measures do to it, and writes it. The account is read,
+// or written, in tx.
+func (s *Service) PutProfile(ctx context.Context, tx Tx, a *muster.AccountRecord, measures []muster.Transition) error {
+	var d *muster.Decision
+	r, err := tx.Decision(ctx, a.Decision)
+	switch {
+	case err == nil:
+		if d, err = s.fill(ctx, r); err != nil {
+			return err
+		}
+	case muster.ErrorCode(err) != muster.CodeNotFound:
+		return err
+	}
+	return s.putProfile(ctx, tx, a, d, measures, false)
+}
+
+func (s *Service) putProfile(ctx context.Context, tx Tx, a *muster.AccountRecord, d *muster.Decision, measures []muster.Transition, fresh bool) error {
+	p := gate.Compose(a, d, measures)
+	raw, _, err := gate.EncodeProfile(p)
+	if err != nil {
+		return err
+	}
+	key := gate.Key(s.Vault.GateKey())
+	r := &muster.GateRecord{Hash: key.Hash(a.Reference), Account: a.ID, Profile: raw, Fresh: fresh}
+	if slices.ContainsFunc(p.Steps, func(s muster.ProfileStep) bool { return s.Status != muster.GateAllow }) {
+		r.Decision = a.Decision // what is asked about later: a plain yes stays the same yes
+	}
+	return tx.PutGate(ctx, r)
+}
+
+// gateFilled is past the id of every account.
+const gateFilled = muster.PrefixAccount + "~"
+
+// FillGate composes profiles for accounts that were made before the gate had any, a
+// page in each transaction, and says how many it did. It goes on where it was; where
+// nothing is left it costs one read.
+func (s *Service) FillGate(ctx context.Context) (filled int, err error) {
+	for {
+		done, at := 0, ""
+		err := s.DB.View(ctx, func(tx Tx) error { at, err = tx.GateFilled(ctx); return err })
+		if err != nil || at == gateFilled {
+			return filled, err
+		}
+		err = s.DB.InTx(ctx, func(tx Tx) error {
+			done = 0
+			if at, err = tx.GateFilled(ctx); err != nil || at == gateFilled {
+				return err
+			}
+			accounts, err := tx.AccountsToFill(ctx, muster.Page{After: at, Limit: gatePage})
+			if err != nil {
+				return err
+			}
+			at = gateFilled
+			for _, a := range accounts {
+				if err := s.PutProfile(ctx, tx, a, nil); err != nil {
+					return err
+				}
+				at, done = a.ID, done+1
+			}
+			return tx.SetGateFilled(ctx, at)
+		})
+		if err != nil {
+			return filled, err
+		}
+		filled += done
+	}
+}
+
+// gatePage is how many accounts one transaction fills: others wait for it.
+const gatePage = 200

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+
+	"github.com/muster-cip/muster"
+)
+
+// The gate's rows get their sequence numbers at the commit of their group, in order,
+// as leaves get their indexes: who reads past a number sees every change up to it.
+
+// sameGateAccount ends the insert of a row that may be there. What did not change is
+// left, with its number; a row of another account under this hash is left too.
+const sameGateAccount = ` ON CONFLICT (hash) DO UPDATE SET seq = excluded.seq, profile = excluded.profile, decision = excluded.decision
+	WHERE gate_accounts.account = excluded.account
+		AND (gate_accounts.profile <> excluded.profile OR gate_accounts.decision <> excluded.decision)`
+
+// gateProfileID names a profile by its content, as package gate does.
+func gateProfileID(body []byte) []byte {
+	sum := sha256.Sum256(body)
+	return sum[:16]
+}
+
+// PutGate writes what the gate says of an account from now on. Where the account is
+// fresh and another has its hash, the commit fails with CodeConflict.
+func (tx *Tx) PutGate(ctx context.Context, r *muster.GateRecord) error {
+	id := gateProfileID(r.Profile)
+	if err := tx.exec(ctx, nil, `INSERT INTO gate_profiles (id, body) VALUES (?, ?) ON CONFLICT DO NOTHING`, id, r.Profile); err != nil {
+		return err
+	}
+	tx.tail.gate = append(tx.tail.gate, gateRow{hash: r.Hash[:], profile: id, account: r.Account, decision: r.Decision, fresh: r.Fresh})
+	return nil
+}
+
+// GateState is the epoch and the latest sequence number.
+func (tx *Tx) GateState(ctx context.Context) (epoch, seq uint64, err error) {
+	_, err = one(ctx, tx, "gate", func(r row) (struct{}, error) {
+		var e, s int64
+		err := r.scan(&e, &s)
+		epoch, seq = uint64(e), uint64(s)
+		return struct{}{}, err
+	}, `SELECT epoch, seq FROM gate_state WHERE one = 1`)
+	return epoch, seq, err
+}
+
+// NextGateEpoch begins a new epoch, as a restore does: what followers hold of the
+// old one is void. It is past every epoch that was, also where the same backup is
+// restored a second time: not below the seconds since 1970.
+func (tx *Tx) NextGateEpoch(ctx context.Context) (epoch uint64, err error) {
+	err = tx.change(ctx, func(r row) error {
+		var n int64
+		err := r.scan(&n)
+		epoch = uint64(n)
+		return err
+	}, `UPDATE gate_state SET epoch = CASE WHEN epoch >= ? THEN epoch + 1 ELSE ? END WHERE one = 1 RETURNING epoch`,
+		tx.now.Unix(), tx.now.Unix())
+	return epoch, err
+}
+
+// GateProfiles reads every profile.
+func (tx *Tx) GateProfiles(ctx context.Context, each func(body []byte) error) error {
+	return tx.query(ctx, func(r row) error {
+		var body []byte
+		if err := r.scan(&body); err != nil {
+			return err
+		}
+		return each(body)
+	}, `SELECT body FROM gate_profiles`)
+}
+
+// GateAccounts reads every account, in the order of their hashes. profile is the
+// name of one of GateProfiles.
+func (tx *Tx) GateAccounts(ctx context.Context, each func(hash, profile []byte, decision string) error) error {
+	return tx.query(ctx, func(r row) error {
+		var hash, profile []byte
+		var decision string
+		if err := r.scan(&hash, &profile, &decision); err != nil {
+			return err
+		}
+		return each(hash, profile, decision)
+	}, `SELECT hash, profile, decision FROM gate_accounts ORDER BY hash`)
+}
+
+// GateChanges reads what changed past a sequence number, oldest first.
+func (tx *Tx) GateChanges(ctx context.Context, after uint64, each func(hash, body []byte, decision string) error) error {
+	return tx.query(ctx, func(r row) error {
+		var hash, body []byte
+		var decision string
+		if err := r.scan(&hash, &body, &decision); err != nil {
+			return err
+		}
+		return each(hash, body, decision)
+	}, `SELECT a.hash, p.body, a.decision FROM gate_accounts a JOIN gate_profiles p ON p.id = a.profile
+		WHERE a.seq > ? ORDER BY a.seq`, int64(after))
+}
+
+// GateFilled is the id of the account up to which those made before the gate had
+// tables have been given their rows.
+func (tx *Tx) GateFilled(ctx context.Context) (string, error) {
+	return one(ctx, tx, "gate", func(r row) (s string, err error) { return s, r.scan(&s) }, `SELECT filled FROM gate_state WHERE one = 1`)
+}
+
+// SetGateFilled moves that mark.
+func (tx *Tx) SetGateFilled(ctx context.Context, account string) error {
+	return tx.exec(ctx, nil, `UPDATE gate_state SET filled = ? WHERE one = 1`, account)
+}
+
+// AccountsToFill lists accounts in the order of their ids and keeps them as they are
+// until the transaction ends: what is composed of them is theirs.
+func (tx *Tx) AccountsToFill(ctx context.Context, p muster.Page) ([]*muster.AccountRecord, error) {
+	return all(ctx, tx, scanAccount, `SELECT `+accountColumns+` FROM accounts WHERE id > ? ORDER BY id LIMIT ?`+forShare, p.After, p.Limit)
+}
