@@ -53,8 +53,8 @@ type AccountRecord struct {
 	Version      int64
 }
 
-// GateRecord is what the gate says of one account.
-type GateRecord struct {
+// ProfileRecord is what the gate says of one account.
+type ProfileRecord struct {
 	Hash     [16]byte // keyed, of the account's reference
 	Account  string   // account id
 	Profile  []byte   // canonical

@@ -36,7 +36,7 @@ func (s *Service) putProfile(ctx context.Context, tx Tx, a *muster.AccountRecord
 		return err
 	}
 	key := gate.Key(s.Vault.GateKey())
-	r := &muster.GateRecord{Hash: key.Hash(a.Reference), Account: a.ID, Profile: raw, Fresh: fresh}
+	r := &muster.ProfileRecord{Hash: key.Hash(a.Reference), Account: a.ID, Profile: raw, Fresh: fresh}
 	if slices.ContainsFunc(p.Steps, func(s muster.ProfileStep) bool { return s.Status != muster.GateAllow }) {
 		r.Decision = a.Decision // what is asked about later: a plain yes stays the same yes
 	}

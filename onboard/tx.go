@@ -94,7 +94,7 @@ type Log interface {
 type Gate interface {
 	// PutGate writes it. Where the account is fresh and another has its hash, the
 	// commit fails with CodeConflict.
-	PutGate(ctx context.Context, r *muster.GateRecord) error
+	PutGate(ctx context.Context, r *muster.ProfileRecord) error
 	GateFilled(ctx context.Context) (account string, err error) // up to which account FillGate has come
 	SetGateFilled(ctx context.Context, account string) error
 	AccountsToFill(ctx context.Context, p muster.Page) ([]*muster.AccountRecord, error) // in the order of their ids, kept as they are until the transaction ends

@@ -24,7 +24,7 @@ func gateProfileID(body []byte) []byte {
 
 // PutGate writes what the gate says of an account from now on. Where the account is
 // fresh and another has its hash, the commit fails with CodeConflict.
-func (tx *Tx) PutGate(ctx context.Context, r *muster.GateRecord) error {
+func (tx *Tx) PutGate(ctx context.Context, r *muster.ProfileRecord) error {
 	id := gateProfileID(r.Profile)
 	if err := tx.exec(ctx, nil, `INSERT INTO gate_profiles (id, body) VALUES (?, ?) ON CONFLICT DO NOTHING`, id, r.Profile); err != nil {
 		return err

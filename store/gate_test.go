@@ -10,8 +10,8 @@ import (
 	"github.com/muster-cip/muster/store"
 )
 
-func gateRecord(n byte, profile string) *muster.GateRecord {
-	return &muster.GateRecord{Hash: [16]byte{n}, Account: fmt.Sprint("acc_", n), Profile: []byte(profile)}
+func gateRecord(n byte, profile string) *muster.ProfileRecord {
+	return &muster.ProfileRecord{Hash: [16]byte{n}, Account: fmt.Sprint("acc_", n), Profile: []byte(profile)}
 }
 
 // gateChanges reads what changed, as text.
@@ -31,7 +31,7 @@ func gateChanges(b *bundle, after uint64) (seq uint64, got []string) {
 
 func gateRows(b *bundle) {
 	ctx := b.Context()
-	put := func(rs ...*muster.GateRecord) {
+	put := func(rs ...*muster.ProfileRecord) {
 		b.Helper()
 		b.tx(func(tx *store.Tx) error {
 			for _, r := range rs {
@@ -42,7 +42,7 @@ func gateRows(b *bundle) {
 			return nil
 		})
 	}
-	fresh := func(r *muster.GateRecord) *muster.GateRecord { r.Fresh = true; return r }
+	fresh := func(r *muster.ProfileRecord) *muster.ProfileRecord { r.Fresh = true; return r }
 	want := func(after uint64, want ...string) uint64 {
 		b.Helper()
 		seq, got := gateChanges(b, after)

@@ -101,7 +101,7 @@ func (t failing) PutAccount(ctx context.Context, r *muster.AccountRecord) error 
 	return write(ctx, t, r, t.Tx.PutAccount)
 }
 
-func (t failing) PutGate(ctx context.Context, r *muster.GateRecord) error {
+func (t failing) PutGate(ctx context.Context, r *muster.ProfileRecord) error {
 	return write(ctx, t, r, t.Tx.PutGate)
 }
 
