@@ -77,8 +77,8 @@ type GateBatch struct {
 
 // Bounds of a batch: an edge is not believed without them.
 const (
-	MaxGateBatchRecords = 4096
-	MaxGateBatchBytes   = 4 << 20
+	MaxGateBatchRecords = 1024
+	MaxGateBatchBytes   = 1 << 20
 	maxGateWord         = 256
 )
 

@@ -58,6 +58,7 @@ var conformance = []struct {
 	{"dead jobs rest until they are replayed", deadJobs},
 	{"a lease has one holder and a rising fence", leases},
 	{"lists are complete under inserts", pages},
+	{"a batch of gate records counts once", gateBatches},
 	{"of a pack the latest approved edition is active", active},
 	{"tokens lead to operators", tokens},
 	{"webhooks and deliveries", webhooks},
