@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/ask"
 )
 
 // Metrics is where the room registers its metrics and reads all of them for
@@ -55,12 +56,16 @@ type Config struct {
 	TheLog       Log
 	Idempotency  Idempotency
 	Seals        Seals
+	Gate         ask.Gate
+	Asked        *ask.Recorder // nil: the gate's answers are neither counted nor recorded
+	GateRecords  GateRecords
 
 	Methods []muster.Method // the table of verification methods
 	Checks  []Check         // that /readyz runs; none: ready as soon as it listens
 
-	PublicLog       bool // checkpoint and tiles need no token: they hold no personal data
-	LoopbackMetrics bool // /metrics needs no token from the machine itself; not behind a proxy on that machine
+	PublicURL       string // https URL that callers reach this under, for AuthZEN's discovery; "": what a request was sent to
+	PublicLog       bool   // checkpoint and tiles need no token: they hold no personal data
+	LoopbackMetrics bool   // /metrics needs no token from the machine itself; not behind a proxy on that machine
 }
 
 // Deployment says which deployment answers.
@@ -79,6 +84,7 @@ type API struct {
 	auth     *authority
 	meters   *meters
 	tracer   trace.Tracer
+	quick    map[string]*quick // by path
 	draining atomic.Bool
 }
 
@@ -87,7 +93,7 @@ func New(c Config) (*API, error) {
 	if missing := c.missing(); missing != nil {
 		return nil, fmt.Errorf("api: configuration lacks %s", strings.Join(missing, ", "))
 	}
-	a := &API{Config: c, mux: http.NewServeMux(), auth: newAuthority(c.Tokens, c.Deployment.Mode, c.Clock)}
+	a := &API{Config: c, mux: http.NewServeMux(), quick: map[string]*quick{}, auth: newAuthority(c.Tokens, c.Deployment.Mode, c.Clock)}
 	a.tracer = newTracer(c.Tracer)
 	var err error
 	if a.meters, err = newMeters(c.Metrics); err != nil {
@@ -125,6 +131,8 @@ func (c *Config) missing() (names []string) {
 		{"TheLog", c.TheLog != nil},
 		{"Idempotency", c.Idempotency != nil},
 		{"Seals", c.Seals != nil},
+		{"Gate", c.Gate != nil},
+		{"GateRecords", c.GateRecords != nil},
 	} {
 		if !f.there {
 			names = append(names, f.name)
@@ -143,6 +151,10 @@ func (a *API) Document() []byte { return a.document }
 // ServeHTTP serves one request: it makes the call, lets the mux find the route,
 // and writes whatever error any of them left.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if q := a.quick[r.URL.Path]; q != nil && q.method == r.Method {
+		a.serveQuick(w, r, q)
+		return
+	}
 	start := time.Now()
 	c := &call{ResponseWriter: w, id: requestID(r.Header.Get("X-Request-Id"), start), route: unmatched}
 	ctx, span := a.startSpan(context.WithValue(r.Context(), callKey{}, c), r)

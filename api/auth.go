@@ -145,25 +145,30 @@ func isToken(s string) bool {
 }
 
 // admit lets the call in where its token carries the route's scope.
-func (a *API) admit(c *call, r *http.Request) error {
-	switch need := c.route.scope; {
-	case need == Public:
-		return nil
-	case c.route.id == "metrics" && a.LoopbackMetrics && isLoopback(r.RemoteAddr):
-		return nil
-	default:
-		by, err := a.auth.principal(r.Context(), r.Header.Get("Authorization"))
-		if err != nil {
-			return err
-		}
-		c.by = by
-		if need != Anyone && !by.May(need) {
-			return &muster.Error{
-				Code: muster.CodeForbidden, Message: "this token does not carry the scope " + string(need),
-				Hint: "make a token with it, or use another one",
-			}
-		}
-		return nil
+func (a *API) admit(c *call, r *http.Request) (err error) {
+	c.by, err = a.permit(r, c.route)
+	return err
+}
+
+// permit says whose request it is, and whether its token carries the route's scope.
+func (a *API) permit(r *http.Request, rt *route) (by muster.Principal, err error) {
+	switch {
+	case rt.scope == Public:
+		return by, nil
+	case rt.id == "metrics" && a.LoopbackMetrics && isLoopback(r.RemoteAddr):
+		return by, nil
+	}
+	by, err = a.auth.principal(r.Context(), r.Header.Get("Authorization"))
+	if err == nil && rt.scope != Anyone && !by.May(rt.scope) {
+		err = forbidden(rt.scope)
+	}
+	return by, err
+}
+
+func forbidden(need muster.Scope) error {
+	return &muster.Error{
+		Code: muster.CodeForbidden, Message: "this token does not carry the scope " + string(need),
+		Hint: "make a token with it, or use another one",
 	}
 }
 

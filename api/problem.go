@@ -85,6 +85,9 @@ func problemOf(err error, requestID string) (Problem, time.Duration) {
 // writes one.
 func (a *API) writeProblem(c *call) {
 	p, after := problemOf(c.err, c.id)
+	if c.route.traits&bare != 0 && p.Status != http.StatusUnauthorized {
+		p.Status = http.StatusForbidden
+	}
 	if c.torn {
 		return
 	}

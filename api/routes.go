@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/ask"
 )
 
 // Permissions that are no scope of a token.
@@ -18,6 +19,8 @@ const (
 	match             // takes If-Match: an edit of what somebody may have edited since
 	file              // its body is an application or a part of one
 	pack              // its body holds a policy pack
+	batch             // its body is a batch that numbers itself: sent again it has no effect
+	bare              // it answers 2xx, 401 and 403 and nothing else
 )
 
 // route is one row of the table of contents.
@@ -38,6 +41,8 @@ func (rt *route) bound() int64 {
 		return muster.MaxApplicationBytes
 	case rt.traits&pack != 0:
 		return 1 << 20
+	case rt.traits&batch != 0:
+		return muster.MaxGateBatchBytes
 	}
 	return 64 << 10
 }
@@ -79,6 +84,13 @@ func (a *API) routes() []*route {
 		{get, "/v1/reviews", muster.ScopeRead, "listReviews", ok, 0, "Cases that wait for a person", op(a.listReviews)},
 		{get, "/v1/reviews/{review}", muster.ScopeRead, "getReview", ok, 0, "A case", op(a.getReview)},
 		{post, "/v1/reviews/{review}/resolution", muster.ScopeReview, "resolveReview", ok, match, "Resolve a case; 202 while it waits for a second operator", op(a.resolveReview, resolveDoc)},
+
+		{post, ask.EvaluationPath, muster.ScopeGateAsk, "evaluate", ok, 0, "AuthZEN: may this account do this?", quickly(a.authZEN().Evaluation, evaluationDoc("6"))},
+		{post, ask.EvaluationsPath, muster.ScopeGateAsk, "evaluateAll", ok, 0, "AuthZEN: several questions at once", quickly(a.authZEN().Evaluations, evaluationDoc("7"))},
+		{get, ask.DiscoveryPath, Public, "authZENConfiguration", ok, 0, "AuthZEN: where its endpoints are", raw(a.discovery, discoveryDoc)},
+		{get, "/v1/gate/auth-request", muster.ScopeGateAsk, "askNginx", none, bare, "nginx's auth_request: 204, 401 or 403", quickly(a.askNginx, nginxDoc)},
+		{get, "/v1/gate/records", muster.ScopeRead, "listGateRecords", ok, 0, "What the gate answered: every denial, samples of the rest", op(a.listGateRecords)},
+		{post, "/v1/gate/records", muster.ScopeGateFollow, "putGateRecords", none, batch, "What an edge answered", op(a.putGateRecords)},
 
 		{get, "/v1/packs", muster.ScopeRead, "listPacks", ok, 0, "Policy packs and their activations", op(a.listPacks)},
 		{get, "/v1/packs/{digest}/source", muster.ScopeRead, "getPackSource", ok, 0, "A pack's bytes, as they were compiled", raw(a.getPackSource, packSourceDoc)},

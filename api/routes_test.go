@@ -28,6 +28,9 @@ var examples = map[string]string{
 	"changeWebhook":     `{"enabled":false}`,
 	"replayDelivery":    `{"message":"msg_1"}`,
 	"addOperator":       `{"name":"Ada"}`,
+	"evaluate":          `{"subject":{"type":"account","id":"r-1"},"action":{"name":"use"},"resource":{"type":"instance","id":"i-1"}}`,
+	"evaluateAll":       `{"subject":{"type":"account","id":"r-1"},"action":{"name":"use"},"evaluations":[{"resource":{"type":"instance","id":"i-1"}}]}`,
+	"putGateRecords":    `{"run":"gtn_01jz0000000000000000000000","n":1,"at":"2026-07-01T12:00:00Z","records":[],"counts":[],"lost":0}`,
 	"createToken":       `{"operator":"opr_1","name":"ci","scopes":["read"],"days":30}`,
 }
 
@@ -45,6 +48,9 @@ func (b *bundle) call(rt *route, headers ...string) *reply {
 	b.t.Helper()
 	if rt.traits&match != 0 {
 		headers = append(headers, "If-Match", `"7"`)
+	}
+	if rt.id == "askNginx" {
+		headers = append(headers, "X-Muster-Account", "r-1")
 	}
 	return b.do(rt.method, pathOf(rt), examples[rt.id], headers...)
 }
@@ -81,7 +87,7 @@ func TestOnlyTheNamedScopePasses(t *testing.T) {
 
 func TestEveryRouteHasARealPermission(t *testing.T) {
 	t.Parallel()
-	open := []string{"getOpenAPI", "getLive", "getReady"}
+	open := []string{"getOpenAPI", "getLive", "getReady", "authZENConfiguration"}
 	for _, rt := range (&API{}).routes() {
 		switch {
 		case rt.scope == Public:
@@ -91,7 +97,7 @@ func TestEveryRouteHasARealPermission(t *testing.T) {
 		case rt.scope != Anyone && !slices.Contains(muster.Scopes, rt.scope):
 			t.Errorf("%s names %q, which is no scope", rt.id, rt.scope)
 		}
-		if rt.method != get && rt.traits&(once|match|file) == 0 && rt.id != "reveal" && rt.id != "replayDecisions" { // both change nothing but the log
+		if rt.method != get && rt.traits&(once|match|file|batch) == 0 && !slices.Contains([]string{"reveal", "replayDecisions", "evaluate", "evaluateAll"}, rt.id) { // they change nothing but the log
 			t.Errorf("%s writes, and has neither reference, version nor idempotency key", rt.id)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/gate"
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/policy"
 	"github.com/muster-cip/muster/programme"
@@ -251,6 +252,18 @@ func (h *house) OpenAnswer(_ context.Context, o, k string, b []byte) ([]byte, er
 	return b[len(o+k):], nil
 }
 
+func (h *house) Decide(r *gate.Request, _ time.Time) gate.Answer {
+	return gate.Answer{Allow: r.Account == "r-1", Known: true, Status: muster.GateAllow}
+}
+
+func (h *house) PutGateBatch(_ context.Context, source string, b *muster.GateBatch) error {
+	return h.did(source, b)
+}
+
+func (h *house) ListGateRecords(_ context.Context, account string, p muster.Page) ([]*muster.GateRecord, error) {
+	return []*muster.GateRecord{{ID: "gtr_1"}}, h.did(account, p)
+}
+
 // bundle is what a test needs.
 type bundle struct {
 	*house
@@ -287,7 +300,7 @@ func configOf(h *house, logs io.Writer) Config {
 		Clock:      func() time.Time { return now }, Log: slog.New(slog.NewJSONHandler(logs, nil)), Metrics: prometheus.NewRegistry(),
 		Tokens: h, Applications: h, Verification: h, Decisions: h, DecisionList: h, Reveals: h, Moves: h, Files: h,
 		Reviews: h, ReviewList: h, Programme: h, Packs: h, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
-		Deliveries: h, TheLog: h, Idempotency: h, Seals: h,
+		Deliveries: h, TheLog: h, Idempotency: h, Seals: h, Gate: h, GateRecords: h,
 		Methods: []muster.Method{{Name: "document.manual", Kind: muster.Documentary}},
 	}
 }

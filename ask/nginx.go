@@ -32,16 +32,17 @@ const (
 	HeaderInstances = "X-Muster-Instances"
 )
 
-// ServeHTTP answers one subrequest.
-func (n *Nginx) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Ask answers one subrequest. CodeUnauthorized: it names no account.
+func (n *Nginx) Ask(w http.ResponseWriter, r *http.Request) error {
 	now := n.Clock()
 	h := w.Header()
 	h["Cache-Control"] = headerNoStore
 	req, ok := requestOf(func(name string) string { return r.Header.Get(name) })
 	if !ok {
-		h.Set("X-Muster-Code", "no_account")
-		w.WriteHeader(http.StatusUnauthorized)
-		return
+		return &muster.Error{
+			Code: muster.CodeUnauthorized, Message: "the question names no account, or a number in it is none",
+			Hint: "nginx sets " + HeaderAccount + " by proxy_set_header",
+		}
 	}
 	a := n.Gate.Decide(&req, now)
 	n.Record.note(nginx, req.Action, &a, now)
@@ -53,6 +54,7 @@ func (n *Nginx) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		w.WriteHeader(http.StatusForbidden)
 	}
+	return nil
 }
 
 // requestOf is a question in headers, by their canonical names; false where it

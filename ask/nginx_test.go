@@ -27,8 +27,9 @@ func TestNginx(t *testing.T) {
 		}
 	}
 	r, s := recorder(t, nil)
-	gate := httptest.NewServer(&Nginx{Gate: gateFunc(provider), Clock: clock, Record: r})
-	t.Cleanup(gate.Close)
+	gate := serve(t, map[string]func(http.ResponseWriter, *http.Request) error{
+		"GET /v1/gate/auth-request": (&Nginx{Gate: gateFunc(provider), Clock: clock, Record: r}).Ask,
+	})
 	panel := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "panel %s %s", r.Header.Get("X-Gate-Status"), r.Header.Get("X-Gate-Obligations"))
 	}))

@@ -77,6 +77,8 @@ func serve(t testing.TB, routes map[string]func(http.ResponseWriter, *http.Reque
 			case "":
 			case muster.CodeMalformed:
 				http.Error(w, err.Error(), http.StatusBadRequest)
+			case muster.CodeUnauthorized:
+				http.Error(w, err.Error(), http.StatusUnauthorized)
 			case muster.CodeTooLarge:
 				http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 			default:
