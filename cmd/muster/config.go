@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +28,8 @@ type Config struct {
 	RootKey      string    `yaml:"root_key"`      // file; "" is root.key in the keys directory; "credential:NAME" a systemd credential; "kms:transit", "kms:aws"
 	Database     string    `yaml:"database"`      // file that holds the DSN of PostgreSQL; "" is SQLite in the data directory
 	KeyDatabase  string    `yaml:"key_database"`  // file that holds the DSN of the key store's own database
+	Envoy        string    `yaml:"envoy"`         // host:port where Envoy asks the gate by gRPC; "" nowhere
+	PublicURL    string    `yaml:"public_url"`    // https URL under which callers reach this, for AuthZEN's discovery
 	CustomerURL  string    `yaml:"customer_url"`  // where customers meet needs; {application} is replaced
 	Provider     string    `yaml:"provider"`      // name of the provider, in messages to customers
 	Domain       string    `yaml:"domain"`        // of the provider, in messages to customers
@@ -144,6 +147,14 @@ func (c *Config) check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		wrong = append(wrong, "listen is host:port, such as 127.0.0.1:8420")
+	}
+	if c.Envoy != "" {
+		if _, _, err := net.SplitHostPort(c.Envoy); err != nil {
+			wrong = append(wrong, "envoy is host:port, such as 127.0.0.1:8422")
+		}
+	}
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "") {
+		wrong = append(wrong, "public_url is an https URL without a query, such as https://muster.example.net")
 	}
 	if c.Origin == "" {
 		wrong = append(wrong, "origin names the log, such as example.com/muster")

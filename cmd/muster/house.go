@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/ask"
 	"github.com/muster-cip/muster/durable"
+	"github.com/muster-cip/muster/gate"
 	"github.com/muster-cip/muster/journal"
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/outbound"
@@ -43,6 +45,8 @@ type house struct {
 	onboard   *onboard.Service
 	review    *review.Service
 	listeners *listeners
+	gate      *gate.Gate
+	asked     *ask.Recorder
 
 	out  *outbound.Client // the one way outside
 	book *watch.Book      // the log's tiles and heads
@@ -167,6 +171,8 @@ func (h *house) wire(ctx context.Context) (err error) {
 		return err
 	}
 	h.listeners = &listeners{db: h.db}
+	h.gate = &gate.Gate{}
+	h.asked = ask.NewRecorder(ask.RecorderConfig{Sink: ownAnswers{asked{h}}, Clock: h.clock, Log: h.log})
 	h.onboard = onboard.New(onboard.Config{
 		DB: store.As[onboard.Tx](h.db), Vault: h.vault, Journal: h.journal, Checker: h.checker, Programme: h.programme,
 		Listeners: h.listeners, Proofs: h.book, Clock: h.clock, Mode: h.meta.Mode, CustomerURL: h.conf.CustomerURL, Ways: h.ways(),

@@ -18,6 +18,7 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/api"
+	"github.com/muster-cip/muster/ask"
 	"github.com/muster-cip/muster/outbound"
 	"github.com/muster-cip/muster/store"
 	"github.com/muster-cip/muster/verify/contact"
@@ -63,6 +64,7 @@ func serve(ctx context.Context, c Config, log *slog.Logger, ready func(net.Addr,
 	if err != nil {
 		return err
 	}
+	registry.MustRegister(h.asked)
 	defer h.close(context.WithoutCancel(ctx))
 	return h.serve(ctx, registry, m, ready)
 }
@@ -104,6 +106,12 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group.Go(func() error { return h.every(ctx, time.Hour, "tidy", h.tidy) })
 	group.Go(func() error {
 		return h.every(ctx, time.Minute, "count", func(ctx context.Context) error { return m.count(ctx, h.db) })
+	})
+	group.Go(func() error { return h.asked.Run(ctx) })
+	group.Go(func() error {
+		return serveEnvoy(ctx, h.conf.Envoy, &ask.Envoy{Gate: h.gate, Clock: h.clock, Record: h.asked, Admit: handler.AdmitAsker}, func(a net.Addr) {
+			h.log.Info("answering Envoy", "address", a.String())
+		})
 	})
 	err = group.Wait()
 	h.log.Info("stopped", "error", err) // an end that was asked for, and not a kill
@@ -160,6 +168,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Tokens: h.staff, Applications: h.onboard, Verification: h.onboard, Reveals: h.onboard, Moves: h.onboard,
 		Decisions: h.onboard, DecisionList: r, Files: r, Reviews: h.review, ReviewList: r, Programme: h.activate, Packs: r,
 		Staff: h.staff, StaffList: r, Webhooks: hooks, WebhookList: r, Deliveries: hooks, TheLog: h.book,
+		Gate: h.gate, Asked: h.asked, GateRecords: asked{h}, PublicURL: h.conf.PublicURL,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
 		Checks: []api.Check{
 			{Name: "store", Run: func(ctx context.Context) error {
