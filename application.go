@@ -31,6 +31,7 @@ type Application struct {
 	Request     *Request    `json:"request,omitempty"`
 	Notice      *Notice     `json:"notice,omitempty"`
 	Device      string      `json:"device,omitempty"` // opaque device identifier of the provider's own
+	Tag         string      `json:"tag,omitempty"`    // the provider's own word for grouping accounts ([a-z0-9._-]{1,32}), such as a band of revenue
 }
 
 // AccountReference names the account that the application asks for.

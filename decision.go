@@ -91,6 +91,7 @@ type Reason struct {
 	Operator string   `json:"operator,omitempty"` // words for the operator
 	Hidden   bool     `json:"hidden,omitempty"`
 	Subjects []string `json:"subjects,omitempty"` // pointers of the subjects on which it held
+	Measure  string   `json:"measure,omitempty"`  // id of the determination that the rule cites
 }
 
 // PackRef names a pack edition and the digest of its bytes.

@@ -11,6 +11,8 @@ const (
 	JobSweep    = "screening.sweep" // Payload: a SweepOrder; screens everybody on file against what changed in a list
 	JobTune     = "screening.tune"  // Ref: sweep id; screens everybody on file to forecast hits at each threshold
 	JobHitDue   = "hit.due"         // Ref: hit id; its reporting clock has run out
+	JobMeasure  = "measure.apply"   // Ref: id of an act on the register: brings accounts up to it
+	JobInstant  = "measure.due"     // Ref: id of a determination: decides the accounts for which it begins or ends
 )
 
 // EventTest is the type of the event that tries out an endpoint. Every endpoint takes it.

@@ -26,6 +26,7 @@ type Facts struct {
 	Request     RequestFacts      `json:"request"`
 	Notice      NoticeFacts       `json:"notice"`
 	Absent      []string          `json:"absent,omitempty"`   // dotted paths of absent parts outside any party: notice, payment, payment.token, request.purpose, ...
+	Measures    []MeasureFact     `json:"measures,omitempty"` // special measures that are enacted and match, coming ones too
 	Counts      map[string]int64  `json:"counts,omitempty"`   // by the name the pack gave: distinct customers on one card, ...
 	Magic       string            `json:"magic,omitempty"`    // sandbox only: the outcome that the applicant asked to see
 	Editions    map[string]string `json:"editions,omitempty"` // table -> edition: ip_country, addresses, phones
@@ -75,6 +76,7 @@ type SubjectFacts struct {
 	Kind          PartyKind   `json:"kind"`
 	Absent        []string    `json:"absent,omitempty"`  // dotted, below the party: phone, address, address.postal_code, formation.registration_number
 	Country       Country     `json:"country,omitempty"` // of address, as claimed
+	Area          *Area       `json:"area,omitempty"`    // of address, as claimed: no finer than a town
 	Nationalities []Country   `json:"nationalities,omitempty"`
 	Formation     Country     `json:"formation,omitempty"`
 	USPersonClaim string      `json:"us_person_claim,omitempty"`
@@ -86,6 +88,17 @@ type SubjectFacts struct {
 	Screening     *Screening  `json:"screening,omitempty"` // of the names and identifiers; nil: no list was in effect, or no pack asks
 	Hits          []HitFacts  `json:"hits,omitempty"`      // what persons found of its candidates
 }
+
+// Area is where in its country an address is, as a measure on a part of a country
+// reads it: no finer than a town, of a postal code its first characters.
+type Area struct {
+	Region string `json:"region,omitempty"`
+	Town   string `json:"town,omitempty"`
+	Postal string `json:"postal,omitempty"`
+}
+
+// AreaPostal is how many characters of a postal code facts hold.
+const AreaPostal = 3
 
 // OwnershipFacts sums the owners up.
 type OwnershipFacts struct {

@@ -30,6 +30,7 @@ const (
 	PrefixActivation  = "act_"
 	PrefixHit         = "hit_"
 	PrefixSweep       = "swp_"
+	PrefixMeasureAct  = "msa_"
 )
 
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -89,4 +90,10 @@ func IsReference(s string) bool {
 		}
 	}
 	return true
+}
+
+// IsTag reports whether s has the form of a provider's word for grouping accounts:
+// 1 to 32 lower-case letters, digits, dots, underscores and dashes.
+func IsTag(s string) bool {
+	return len(s) <= 32 && IsReference(s) && strings.ToLower(s) == s
 }

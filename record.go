@@ -51,6 +51,8 @@ type AccountRecord struct {
 	Closed       time.Time
 	Decision     string // latest decision that moved it
 	Version      int64
+	Tag          string // the provider's own word for grouping accounts, such as a band of revenue
+	Beneath      string // the state that it would be in without special measures; "": State
 }
 
 // ProfileRecord is what the gate says of one account.

@@ -48,6 +48,7 @@ type Config struct {
 	ReviewList   ReviewList
 	Programme    Programme
 	Packs        PackList
+	Measures     Measures
 	Staff        Staff
 	StaffList    StaffList
 	Webhooks     Webhooks
@@ -123,6 +124,7 @@ func (c *Config) missing() (names []string) {
 		{"ReviewList", c.ReviewList != nil},
 		{"Programme", c.Programme != nil},
 		{"Packs", c.Packs != nil},
+		{"Measures", c.Measures != nil},
 		{"Staff", c.Staff != nil},
 		{"StaffList", c.StaffList != nil},
 		{"Webhooks", c.Webhooks != nil},

@@ -98,6 +98,15 @@ func (a *API) routes() []*route {
 		{post, "/v1/packs/replays", muster.ScopePacks, "replayDecisions", ok, pack, "Decide past decisions again under a draft; nothing changes", op(a.replayDecisions)},
 		{post, "/v1/packs/activations/{activation}/approval", muster.ScopePacks, "approveActivation", ok, once, "Approve an activation, as another operator", op(a.approveActivation)},
 
+		{get, "/v1/measures", muster.ScopeRead, "listMeasures", ok, 0, "Special measures and the acts on them", op(a.listMeasures)},
+		{get, "/v1/measures/{measure}", muster.ScopeRead, "getMeasure", ok, 0, "A special measure as it stands, with its text", op(a.getMeasure)},
+		{get, "/v1/measures/{measure}/source", muster.ScopeRead, "getMeasureSource", ok, 0, "A determination as it was entered", raw(a.getMeasureSource, measureSourceDoc)},
+		{get, "/v1/measures/{measure}/accounts", muster.ScopeRead, "listMeasureAccounts", ok, 0, "Accounts that come under a special measure, and on which facts", op(a.listMeasureAccounts)},
+		{get, "/v1/accounts/{account}/measures", muster.ScopeRead, "listAccountMeasures", ok, 0, "What a customer is told of special measures on an account", op(a.listAccountMeasures)},
+		{post, "/v1/measures/previews", muster.ScopeMeasures, "previewMeasure", ok, pack, "What a determination would do to the accounts on file; nothing changes", op(a.previewMeasure)},
+		{post, "/v1/measures", muster.ScopeMeasures, "proposeMeasure", later, once | pack, "Propose to enact, renew, lift or license", op(a.proposeMeasure)},
+		{post, "/v1/measures/acts/{act}/approval", muster.ScopeMeasures, "approveMeasure", ok, once, "Complete what was proposed, as another operator", op(a.approveMeasure)},
+
 		{get, "/checkpoint", logScope, "getCheckpoint", ok, 0, "The log's latest signed head (C2SP tlog-checkpoint)", raw(a.getCheckpoint, checkpointDoc)},
 		{get, "/tile/{path...}", logScope, "getTile", ok, 0, "A tile of the log (C2SP tlog-tiles)", raw(a.getTile, tileDoc)},
 

@@ -22,6 +22,7 @@ import (
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/policy"
 	"github.com/muster-cip/muster/programme"
+	"github.com/muster-cip/muster/register"
 	"github.com/muster-cip/muster/review"
 	"github.com/muster-cip/muster/staff"
 )
@@ -294,12 +295,47 @@ func (b *buffer) String() string {
 
 const all = "muster_sandbox_abcdefghijklmnopqrstuvwxyz"
 
+// registered is the register's part of house, whose verbs have the names of others.
+type registered struct{ h *house }
+
+func (r registered) Preview(_ context.Context, by string, d register.Draft) (*register.Preview, error) {
+	return &register.Preview{Items: []muster.MeasureMatch{}}, r.h.did(by, d)
+}
+
+func (r registered) Propose(_ context.Context, by string, p register.Proposal) (*muster.MeasureAct, error) {
+	return &muster.MeasureAct{ID: "msa_1", Kind: p.Kind}, r.h.did(by, p)
+}
+
+func (r registered) Approve(_ context.Context, by, id string) (*muster.MeasureAct, error) {
+	return &muster.MeasureAct{ID: id, Kind: muster.ActEnact}, r.h.did(by, id)
+}
+
+func (r registered) List(context.Context) ([]*register.Standing, error) {
+	return []*register.Standing{{Measure: "m-1", Acts: []muster.MeasureAct{}}, {Measure: "m-2", Acts: []muster.MeasureAct{}}}, r.h.did()
+}
+
+func (r registered) Show(_ context.Context, id string) (*register.Standing, error) {
+	return &register.Standing{Measure: id, Acts: []muster.MeasureAct{}}, r.h.did(id)
+}
+
+func (r registered) Source(_ context.Context, id string) ([]byte, error) {
+	return []byte("format: 1\n"), r.h.did(id)
+}
+
+func (r registered) Accounts(_ context.Context, id string, p muster.Page) ([]*register.UnderIt, error) {
+	return []*register.UnderIt{{Account: "acct-1", ID: "acc_1", By: []string{}}}, r.h.did(id, p)
+}
+
+func (r registered) Notices(_ context.Context, account string) ([]register.Told, error) {
+	return []register.Told{}, r.h.did(account)
+}
+
 func configOf(h *house, logs io.Writer) Config {
 	return Config{
 		Deployment: Deployment{Mode: muster.ModeSandbox, Version: "v0", Origin: "log.muster.test"},
 		Clock:      func() time.Time { return now }, Log: slog.New(slog.NewJSONHandler(logs, nil)), Metrics: prometheus.NewRegistry(),
 		Tokens: h, Applications: h, Verification: h, Decisions: h, DecisionList: h, Reveals: h, Moves: h, Files: h,
-		Reviews: h, ReviewList: h, Programme: h, Packs: h, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
+		Reviews: h, ReviewList: h, Programme: h, Packs: h, Measures: registered{h}, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
 		Deliveries: h, TheLog: h, Idempotency: h, Seals: h, Gate: h, GateRecords: h,
 		Methods: []muster.Method{{Name: "document.manual", Kind: muster.Documentary}},
 	}

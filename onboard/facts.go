@@ -30,7 +30,7 @@ func claimed(c *validate.Checked, subjects []*muster.SubjectRecord, claims muste
 	}
 	for i, s := range c.Subjects {
 		f.Subjects = append(f.Subjects, muster.SubjectFacts{
-			ID: subjects[i].ID, Role: s.Role, Pointer: s.Pointer, Kind: s.Kind, Absent: s.Absent, Country: s.Country,
+			ID: subjects[i].ID, Role: s.Role, Pointer: s.Pointer, Kind: s.Kind, Absent: s.Absent, Country: s.Country, Area: s.Area,
 			Nationalities: s.Nationalities, Formation: s.Formation, USPersonClaim: s.USPersonClaim,
 			Revision: subjects[i].Revision, Share: s.Share, Control: s.Control, Terminal: s.Terminal,
 		})

@@ -120,6 +120,9 @@ func (c *checker) fair() {
 				c.find("refuses_by_network", where, "refuses or suspends by %s, which alone may only ask for more", v)
 			}
 		}
+		if r.Measure == "prohibit" {
+			continue // a measure in force takes effect by itself
+		}
 		if !reads(r.When.Source, "review.refused") && !reads(r.When.Source, "screening.confirmed") && !reads(r.When.Source, "subject.screening.confirmed") {
 			c.find("refuses_without_person", where, "refuses or suspends without a person's resolution (review.refused, or screening.confirmed)")
 		}

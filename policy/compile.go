@@ -688,6 +688,10 @@ func (c *compiler) rulesOf(in []Rule) []rule {
 		default:
 			c.fault("rules", "%d:%d: rule %q: no such scope", r.When.Line, r.When.Column, r.ID)
 		}
+		c.among("rule "+r.ID, []string{r.Measure}, append([]string{""}, measureKinds...)...)
+		if r.Measure != "" && x.scope != scopeApplication {
+			c.fault("rules", "%d:%d: rule %q: a rule on special measures has scope application", r.When.Line, r.When.Column, r.ID)
+		}
 		for _, n := range r.Needs {
 			c.among("needs of rule "+r.ID, []string{string(n.Kind)}, string(muster.NeedSupply), string(muster.NeedVerify), string(muster.NeedWait))
 			c.among("needs of rule "+r.ID, []string{n.At}, "", "open_owners")
@@ -726,6 +730,7 @@ func (c *compiler) terms() {
 	}
 	for what, s := range map[string]string{
 		"unverified": d.Unverified.After, "redress": d.Unverified.Answer,
+		"measures lead": d.Measures.Lead, "measures longest": d.Measures.Longest, "measures appeal": d.Measures.Appeal,
 		"reverify": d.Reverify.Every, "reverify grace": d.Reverify.Grace,
 	} {
 		if s != "" {

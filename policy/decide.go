@@ -164,6 +164,10 @@ func (b *builder) judge(r *run, deferred bool) {
 		if x.defers != deferred {
 			continue
 		}
+		if x.Measure != "" {
+			b.measured(r, x)
+			continue
+		}
 		if x.scope == scopeApplication {
 			if r.holds(x.cond) && !(x.clear && r.cleared(x.ID, 0)) {
 				b.apply(r, x, -1)

@@ -41,6 +41,7 @@ type Document struct {
 	Roles          []Role        `yaml:"roles"`           //
 	FourEyes       []string      `yaml:"four_eyes"`       // acts that need two operators
 	Notice         Notice        `yaml:"notice"`          // privacy notice
+	Measures       Measures      `yaml:"measures"`        // bounds of special measures
 	Fail           []FailRow     `yaml:"fail"`            // the gate past its snapshot's age
 	Programme      []Section     `yaml:"programme"`       // text of the written programme
 	Examples       []Example     `yaml:"examples"`        // run by Check
@@ -176,6 +177,7 @@ type Rule struct {
 	Cost        int            `yaml:"cost,omitempty"`        // order of evaluation: cheap before dear
 	Outside     bool           `yaml:"outside,omitempty"`     // reads an answer from outside the claims (an index)
 	AnsweredBy  string         `yaml:"answered_by,omitempty"` // hits: resolving them answers it, and not the case that it opened
+	Measure     string         `yaml:"measure,omitempty"`     // held once for each special measure: prohibit | conditions | verify | doubtful | coming
 	Clearable   *bool          `yaml:"clearable,omitempty"`   // by a person's resolution; default: outcome review
 	Needs       []RuleNeed     `yaml:"needs,omitempty"`
 	Limits      muster.Limits  `yaml:"limits,omitempty"`
@@ -257,6 +259,15 @@ type Notice struct {
 	Versions []string `yaml:"versions,omitempty"` // accepted; absent: any
 	Text     string   `yaml:"text,omitempty"`
 	Cite     Cite     `yaml:"cite,omitempty"`
+}
+
+// Measures are the bounds that the law sets to special measures.
+type Measures struct {
+	Lead    string `yaml:"lead,omitempty"`    // from publication; sooner no measure needs to be followed: a period
+	Longest string `yaml:"longest,omitempty"` // that one lasts unless it is renewed: a period
+	Appeal  string `yaml:"appeal,omitempty"`  // how long an appeal may wait for its answer: a period
+	Text    string `yaml:"text,omitempty"`
+	Cite    Cite   `yaml:"cite,omitempty"`
 }
 
 // FailRow says what the gate answers to an action where it does not know: once its

@@ -30,6 +30,18 @@ type Given struct {
 	InterimDays int              `yaml:"interim_days,omitempty"`
 	Event       string           `yaml:"event,omitempty"`
 	At          string           `yaml:"at,omitempty"` // RFC 3339
+	Measures    []GivenMeasure   `yaml:"measures,omitempty"`
+}
+
+// GivenMeasure is a special measure that matches, in short form.
+type GivenMeasure struct {
+	ID          string               `yaml:"id"`
+	Measure     muster.MeasureAction `yaml:"measure,omitempty"` // default prohibit
+	Phase       string               `yaml:"phase,omitempty"`   // default in_force
+	By          []string             `yaml:"by,omitempty"`
+	Limits      muster.Limits        `yaml:"limits,omitempty"`
+	Verify      []string             `yaml:"verify,omitempty"`
+	Obligations []string             `yaml:"obligations,omitempty"`
 }
 
 // GivenParty is one subject in short form.
@@ -156,6 +168,13 @@ func (g *Given) Facts() (*muster.Facts, error) {
 		if err := add(p, muster.RoleSignatory, fmt.Sprintf("/signatories/%d", i), fmt.Sprintf("sub_signatory%d", i)); err != nil {
 			return nil, err
 		}
+	}
+	for _, m := range g.Measures {
+		f.Measures = append(f.Measures, muster.MeasureFact{
+			ID: m.ID, Measure: muster.MeasureAction(or(string(m.Measure), string(muster.MeasureProhibit))), Phase: or(m.Phase, muster.PhaseInForce), By: m.By,
+			From: at.AddDate(0, 0, -1), Until: at.AddDate(0, 0, 90), Citation: "example", Status: InForce, Customer: "An example of a measure.",
+			Conditions: muster.MeasureTerms{Limits: m.Limits, Verify: m.Verify, Obligations: m.Obligations},
+		})
 	}
 	if g.Customer.Kind == muster.Entity {
 		f.Ownership.Unknown = max(0, muster.WholePercent-f.Ownership.Stated)

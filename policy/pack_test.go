@@ -99,7 +99,7 @@ func TestStripFill(t *testing.T) {
 			if diff := cmp.Diff(d, Fill(d, ps), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("%s: filling a full decision changed it: %s", e.Name, diff)
 			}
-			if len(f.Subjects) == 1 && len(ps) == 1 && len(body) > 700 {
+			if len(f.Subjects) == 1 && len(ps) == 1 && len(f.Measures) == 0 && len(body) > 700 { // what a determination says stands in no pack
 				t.Errorf("%s: %d bytes: %s", e.Name, len(body), body)
 			}
 		}

@@ -72,6 +72,18 @@ func (p Period) End(t time.Time, zone *time.Location) time.Time {
 	return time.Date(y, m, d+1, 0, 0, 0, 0, zone)
 }
 
+// After is the instant a period after t, at the same time of day in UTC: how long
+// something lasts, where LastDay says until when it is kept.
+func (p Period) After(t time.Time) time.Time {
+	return t.UTC().AddDate(p.Years, p.Months, p.Days).Add(time.Duration(p.Hours) * time.Hour)
+}
+
+// longer compares two periods from one common day.
+func (p Period) longer(q Period) bool {
+	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	return p.After(day).After(q.After(day))
+}
+
 // Keeping says until when records of a class are kept, and which pack says so.
 type Keeping struct {
 	Class   string

@@ -21,7 +21,7 @@ func Strip(d muster.Decision) muster.Decision {
 		}
 		out := make([]muster.Reason, len(in))
 		for i, r := range in {
-			if mine(r.Pack) {
+			if mine(r.Pack) && r.Measure == "" { // what a determination says stands in no pack
 				r = muster.Reason{Pack: r.Pack, Rule: r.Rule, Subjects: r.Subjects}
 				if len(d.Packs) == 1 {
 					r.Pack = ""

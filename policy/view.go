@@ -256,6 +256,12 @@ func (r *run) ResolveName(name string) (any, bool) {
 		return r.resolutions().list, true
 	case "review.refused":
 		return types.Bool(r.resolutions().refused), true
+	case "measures.prohibit", "measures.conditions", "measures.verify", "measures.doubtful", "measures.coming":
+		var ids []string
+		for _, m := range r.measures(strings.TrimPrefix(name, "measures.")) {
+			ids = append(ids, m.ID)
+		}
+		return r.list(ids), true
 	case "absent":
 		if r.absent == nil {
 			r.absent = r.list(f.Absent)

@@ -76,12 +76,12 @@ func (tx *Tx) PutCustomer(ctx context.Context, r *muster.CustomerRecord) error {
 		r.ID, string(r.Kind), r.Made)
 }
 
-const accountColumns = `id, reference, customer, parent, relation, state, interim_since, opened, closed, decision, version`
+const accountColumns = `id, reference, customer, parent, relation, state, interim_since, opened, closed, decision, version, tag, beneath`
 
 func scanAccount(r row) (*muster.AccountRecord, error) {
 	x := &muster.AccountRecord{}
 	return x, r.scan(&x.ID, &x.Reference, &x.Customer, &x.Parent, (*string)(&x.Relation), &x.State, &x.InterimSince, &x.Opened,
-		&x.Closed, &x.Decision, &x.Version)
+		&x.Closed, &x.Decision, &x.Version, &x.Tag, &x.Beneath)
 }
 
 // Account finds an account by its id, else by its reference.
@@ -114,11 +114,11 @@ func (tx *Tx) Accounts(ctx context.Context, p muster.Page) ([]*muster.AccountRec
 // PutAccount inserts or updates by version. CodeConflict: the reference is taken.
 func (tx *Tx) PutAccount(ctx context.Context, r *muster.AccountRecord) error {
 	return tx.put(ctx, &r.Version,
-		`INSERT INTO accounts (reference, customer, parent, relation, state, interim_since, opened, closed, decision, version, id)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		`INSERT INTO accounts (reference, customer, parent, relation, state, interim_since, opened, closed, decision, tag, beneath, version, id)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		`UPDATE accounts SET reference = ?, customer = ?, parent = ?, relation = ?, state = ?, interim_since = ?, opened = ?, closed = ?,
-			decision = ?, version = ? WHERE id = ? AND version = ?`,
-		r.ID, r.Reference, r.Customer, r.Parent, string(r.Relation), r.State, r.InterimSince, r.Opened, r.Closed, r.Decision)
+			decision = ?, tag = ?, beneath = ?, version = ? WHERE id = ? AND version = ?`,
+		r.ID, r.Reference, r.Customer, r.Parent, string(r.Relation), r.State, r.InterimSince, r.Opened, r.Closed, r.Decision, r.Tag, r.Beneath)
 }
 
 func scanSubject(r row) (*muster.SubjectRecord, error) {

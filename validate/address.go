@@ -110,6 +110,7 @@ func (k *check) address(a *muster.Address, pointer string, s *Subject, n *Normal
 		}
 		n.PostalCode = code
 	}
+	s.Area = areaOf(a, n.PostalCode)
 	if !stated && rule.requires('A') {
 		s.absent("address.lines")
 	}
@@ -128,4 +129,16 @@ func (k *check) address(a *muster.Address, pointer string, s *Subject, n *Normal
 	if blank(a.SortingCode) && rule.requires('X') {
 		s.absent("address.sorting_code")
 	}
+}
+
+// areaOf is the part of an address that facts hold: no finer than a town.
+func areaOf(a *muster.Address, postal string) *muster.Area {
+	if code := []rune(postal); len(code) > muster.AreaPostal {
+		postal = string(code[:muster.AreaPostal])
+	}
+	area := muster.Area{Region: strings.TrimSpace(normalText(a.Region)), Town: strings.TrimSpace(normalText(a.Locality)), Postal: postal}
+	if area == (muster.Area{}) {
+		return nil
+	}
+	return &area
 }

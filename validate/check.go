@@ -123,6 +123,7 @@ func (c *Checker) check(app *muster.Application, now time.Time) *check {
 	} else {
 		k.out.Normal.Device = k.token(app.Device, "/device")
 	}
+	k.tag(app.Tag)
 	return k
 }
 
@@ -232,6 +233,14 @@ func (k *check) reference(s, pointer string) {
 		k.fault(pointer, "reference", "is not a reference: 1 to 64 letters, digits, dots, underscores and dashes")
 	case hasCard(s, true):
 		k.card(pointer)
+	}
+}
+
+// tag checks the provider's word for grouping. It stands in clear in the store, so
+// nothing that could be a number of a person's fits into it unnoticed.
+func (k *check) tag(s string) {
+	if s != "" && (!muster.IsTag(s) || hasCard(s, true)) {
+		k.fault("/tag", "tag", "is no tag: 1 to 32 lower-case letters, digits, dots, underscores and dashes")
 	}
 }
 

@@ -28,6 +28,7 @@ type Subject struct {
 	Terminal      bool             // an owner that is an individual
 	Absent        []string         // dotted, below the party, sorted: phone, address, address.postal_code, formation.registration_number, ...
 	Country       muster.Country   // of the address, as claimed
+	Area          *muster.Area     // of the address: nil where it says nothing finer than the country
 	Nationalities []muster.Country // as claimed
 	Formation     muster.Country   // of the entity
 	USPersonClaim string

@@ -15,6 +15,7 @@ import (
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/outbound"
 	"github.com/muster-cip/muster/programme"
+	"github.com/muster-cip/muster/register"
 	"github.com/muster-cip/muster/review"
 	"github.com/muster-cip/muster/staff"
 	"github.com/muster-cip/muster/store"
@@ -44,6 +45,7 @@ type house struct {
 	staff     *staff.Service
 	onboard   *onboard.Service
 	review    *review.Service
+	register  *register.Register
 	listeners *listeners
 	gate      *gate.Gate
 	asked     *ask.Recorder
@@ -173,10 +175,15 @@ func (h *house) wire(ctx context.Context) (err error) {
 	h.listeners = &listeners{db: h.db}
 	h.gate = &gate.Gate{}
 	h.asked = ask.NewRecorder(ask.RecorderConfig{Sink: ownAnswers{asked{h}}, Clock: h.clock, Log: h.log})
+	h.register = register.New(register.Config{
+		DB: store.As[register.Tx](h.db), Vault: h.vault, Journal: h.journal, Staff: h.staff, Programme: h.programme, Clock: h.clock, Listeners: h.listeners,
+	})
 	h.onboard = onboard.New(onboard.Config{
 		DB: store.As[onboard.Tx](h.db), Vault: h.vault, Journal: h.journal, Checker: h.checker, Programme: h.programme,
 		Listeners: h.listeners, Proofs: h.book, Clock: h.clock, Mode: h.meta.Mode, CustomerURL: h.conf.CustomerURL, Ways: h.ways(),
+		Measures: h.register,
 	})
+	h.register.Decider = h.onboard
 	h.review = review.New(review.Config{
 		DB: store.As[review.Tx](h.db), Staff: h.staff, Programme: h.programme, Finder: finder{h.onboard},
 	})
@@ -187,6 +194,9 @@ func (h *house) wire(ctx context.Context) (err error) {
 // Every process does so at least once a second.
 func (h *house) load(ctx context.Context) error {
 	if err := h.programme.Load(ctx); err != nil {
+		return err
+	}
+	if err := h.register.Load(ctx); err != nil {
 		return err
 	}
 	return h.listeners.load(ctx)

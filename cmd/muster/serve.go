@@ -101,6 +101,9 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 			return err
 		})
 	})
+	group.Go(func() error {
+		return h.every(ctx, time.Second, "measures", watch.MeasuresDue(store.As[watch.Leases](h.db), h.register, holder()))
+	})
 	group.Go(func() error { return h.every(ctx, 10*time.Second, "cosign", h.book.Cosign) })
 	group.Go(func() error { return h.every(ctx, time.Minute, "send checkpoint", h.book.SendOut) })
 	group.Go(func() error { return h.every(ctx, time.Hour, "tidy", h.tidy) })
@@ -166,7 +169,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Deployment: api.Deployment{Mode: h.meta.Mode, Version: version(), Origin: h.meta.Origin},
 		Clock:      h.clock, Log: h.log, Metrics: registry,
 		Tokens: h.staff, Applications: h.onboard, Verification: h.onboard, Reveals: h.onboard, Moves: h.onboard,
-		Decisions: h.onboard, DecisionList: r, Files: r, Reviews: h.review, ReviewList: r, Programme: h.activate, Packs: r,
+		Decisions: h.onboard, DecisionList: r, Files: r, Reviews: h.review, ReviewList: r, Programme: h.activate, Packs: r, Measures: h.register,
 		Staff: h.staff, StaffList: r, Webhooks: hooks, WebhookList: r, Deliveries: hooks, TheLog: h.book,
 		Gate: h.gate, Asked: h.asked, GateRecords: asked{h}, PublicURL: h.conf.PublicURL,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
@@ -219,23 +222,32 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 	if err != nil {
 		return nil, nil, err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
 	duties := map[string]watch.Duty{
 		muster.JobPublish: {Handle: box.Publish},
 		muster.JobWebhook: {Handle: box.Deliver},
 		muster.JobDue:     {Handle: watch.ApplicationDue(h.onboard), Limit: 24},
+
+		muster.JobMeasure:       {Handle: watch.ApplyMeasure(h.register), Workers: 1, Timeout: 50 * time.Second},
+		muster.JobMeasureCatch:  {Handle: watch.CatchMeasure(h.register), Workers: 1, Timeout: 50 * time.Second, Limit: 24},
+		muster.JobMeasureNotice: {Handle: watch.NoticeMeasure(h.register), Limit: 24},
 	}
 	if sender != nil {
 		duties[muster.JobSendCode] = watch.Duty{Handle: watch.SendCode(h.onboard, sender)}
 	}
 	r, err := watch.NewRunner(watch.Config{
-		DB: store.As[watch.Tx](h.db), Holder: fmt.Sprintf("%s.%d", host, os.Getpid()), Duties: duties, Clock: h.clock,
+		DB: store.As[watch.Tx](h.db), Holder: holder(), Duties: duties, Clock: h.clock,
 		Log: h.log, Observe: m.job,
 	})
 	return r, closer, err
+}
+
+// holder names this process among all that share the store.
+func holder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s.%d", host, os.Getpid())
 }
 
 // sender is how codes leave the house: by the configuration, or in a sandbox to a file.

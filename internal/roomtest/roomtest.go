@@ -23,6 +23,7 @@ import (
 	"github.com/muster-cip/muster/packs"
 	"github.com/muster-cip/muster/policy"
 	"github.com/muster-cip/muster/programme"
+	"github.com/muster-cip/muster/register"
 	"github.com/muster-cip/muster/review"
 	"github.com/muster-cip/muster/staff"
 	"github.com/muster-cip/muster/store"
@@ -63,6 +64,7 @@ type Rooms struct {
 	Staff     *staff.Service
 	Onboard   *onboard.Service
 	Review    *review.Service
+	Register  *register.Register
 	Config    onboard.Config
 
 	Anna, Bea muster.Principal // operators; where Solo, both are one
@@ -142,12 +144,16 @@ func Setup(t testing.TB, o Options) *Rooms {
 		Vault: r.Vault, Past: reads, Clock: r.Clock.Now,
 	})
 	r.log()
+	r.Register = register.New(register.Config{
+		DB: store.As[register.Tx](r.DB), Vault: r.Vault, Journal: r.Journal, Staff: r.Staff, Programme: r.Programme, Clock: r.Clock.Now, Listeners: listens(o.Listens),
+	})
 	r.Config = onboard.Config{
 		DB: room{store.As[onboard.Tx](r.DB), r.Faults}, Vault: r.Vault, Journal: r.Journal, Checker: checker,
 		Programme: r.Programme, Listeners: listens(o.Listens), Proofs: proofs{r}, Lists: r.Lists, Clock: r.Clock.Now, Mode: o.Mode,
-		CustomerURL: "https://provider.example/verify/{application}", Ways: ways(),
+		CustomerURL: "https://provider.example/verify/{application}", Ways: ways(), Measures: r.Register,
 	}
 	r.Onboard = onboard.New(r.Config)
+	r.Register.Decider = r.Onboard
 	r.Review = review.New(review.Config{
 		DB: store.As[review.Tx](r.DB), Staff: r.Staff, Programme: r.Programme, Finder: finder{r},
 	})
