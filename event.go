@@ -4,15 +4,16 @@ import "time"
 
 // Kinds of jobs.
 const (
-	JobPublish  = "publish.event"   // Payload: an Event; becomes one JobWebhook for each endpoint that wants it
-	JobWebhook  = "deliver.webhook" // Ref: webhook id; Payload: an Event
-	JobSendCode = "send.code"       // Ref: challenge id
-	JobDue      = "application.due" // Ref: application id
-	JobSweep    = "screening.sweep" // Payload: a SweepOrder; screens everybody on file against what changed in a list
-	JobTune     = "screening.tune"  // Ref: sweep id; screens everybody on file to forecast hits at each threshold
-	JobHitDue   = "hit.due"         // Ref: hit id; its reporting clock has run out
-	JobMeasure  = "measure.apply"   // Ref: id of an act on the register: brings accounts up to it
-	JobInstant  = "measure.due"     // Ref: id of a determination: decides the accounts for which it begins or ends
+	JobPublish       = "publish.event"   // Payload: an Event; becomes one JobWebhook for each endpoint that wants it
+	JobWebhook       = "deliver.webhook" // Ref: webhook id; Payload: an Event
+	JobSendCode      = "send.code"       // Ref: challenge id
+	JobDue           = "application.due" // Ref: application id
+	JobSweep         = "screening.sweep" // Payload: a SweepOrder; screens everybody on file against what changed in a list
+	JobTune          = "screening.tune"  // Ref: sweep id; screens everybody on file to forecast hits at each threshold
+	JobHitDue        = "hit.due"         // Ref: hit id; its reporting clock has run out
+	JobMeasure       = "measure.apply"   // Ref: id of an act on the register: brings accounts up to it
+	JobMeasureCatch  = "measure.catch"   // Ref: id of an act: looks again at who was decided around its beginning
+	JobMeasureNotice = "measure.notice"  // Ref: account id; says to listeners and on the record what it comes under
 )
 
 // EventTest is the type of the event that tries out an endpoint. Every endpoint takes it.
@@ -38,4 +39,5 @@ type EventData struct {
 	State        string  `json:"state,omitempty"`         // of the application
 	AccountState string  `json:"account_state,omitempty"` //
 	Outcome      Outcome `json:"outcome,omitempty"`
+	Measure      string  `json:"measure,omitempty"` // id of a determination
 }

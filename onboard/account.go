@@ -35,7 +35,11 @@ func (s *Service) MoveAccount(ctx context.Context, by muster.Principal, referenc
 		if err := tx.PutAccount(ctx, a); err != nil {
 			return err
 		}
-		if err := s.PutProfile(ctx, tx, a, nil); err != nil {
+		ts, err := s.transitionsOf(ctx, tx, a.ID)
+		if err != nil {
+			return err
+		}
+		if err := s.PutProfile(ctx, tx, a, ts); err != nil {
 			return err
 		}
 		_, err = s.Journal.Enter(ctx, tx, tlog.Resolution, by.Operator, muster.Ref{Kind: "account", ID: a.ID}, moved{event})

@@ -291,7 +291,11 @@ func (s *Service) ended(ctx context.Context, tx Tx, f *file, by muster.Principal
 	if err := tx.PutAccount(ctx, f.account); err != nil {
 		return err
 	}
-	if err := s.PutProfile(ctx, tx, f.account, nil); err != nil {
+	ts, err := s.transitionsOf(ctx, tx, f.account.ID)
+	if err != nil {
+		return err
+	}
+	if err := s.PutProfile(ctx, tx, f.account, ts); err != nil {
 		return err
 	}
 	if err := tx.PutApplication(ctx, f.app); err != nil {

@@ -17,6 +17,8 @@ type decision struct {
 	observed bool // no pack enforces: recorded, and nothing else
 	sealed   *journal.Sealed
 	facts    *muster.Facts
+	under    map[string][]muster.AccountMeasure // by account id; nil: no measure is enacted
+	without  *muster.Decision                   // what would be decided without measures; nil: the same
 }
 
 // decide settles facts, asks the packs in effect, and moves application and
@@ -64,6 +66,7 @@ func (s *Service) weigh(f *file, facts *muster.Facts, event string, now time.Tim
 		return nil, err
 	}
 	d := &decision{facts: facts}
+	s.under(d, f, facts, now)
 	if len(enforce) > 0 {
 		d.Decision = policy.Decide(enforce, facts)
 		if len(observe) > 0 {
@@ -73,6 +76,9 @@ func (s *Service) weigh(f *file, facts *muster.Facts, event string, now time.Tim
 		d.Decision, d.observed = policy.Decide(observe, facts), true
 	}
 	d.ID = muster.NewID(muster.PrefixDecision, now)
+	if err := s.beneath(d, f, facts, enforce); err != nil {
+		return nil, err
+	}
 	to, err := s.states.moveApplication(f.app.State, string(d.Outcome))
 	if f.open() {
 		if err != nil {
@@ -88,6 +94,9 @@ func (s *Service) weigh(f *file, facts *muster.Facts, event string, now time.Tim
 	for _, a := range f.accounts {
 		if err := s.moveAccount(a, on, d.ID, now); err != nil {
 			return nil, err
+		}
+		if a.Beneath == a.State {
+			a.Beneath = ""
 		}
 	}
 	stripped := policy.Strip(d.Decision)
@@ -123,6 +132,9 @@ func (s *Service) moveAccount(a *muster.AccountRecord, on, by string, now time.T
 	if to == muster.AccClosed && a.Closed.IsZero() {
 		a.Closed = now
 	}
+	if over(to) { // for good, measures or not
+		a.Beneath = ""
+	}
 	a.State, a.Decision = to, by
 	return nil
 }
@@ -137,7 +149,8 @@ func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
 			}
 			return err
 		}
-		if err := s.putProfile(ctx, tx, a, &d.Decision, nil, fresh); err != nil {
+		bare, without := d.gated(a)
+		if err := s.putProfile(ctx, tx, bare, without, d.transitions(a), fresh); err != nil {
 			return err
 		}
 	}
@@ -148,6 +161,9 @@ func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
 		return err
 	}
 	if err := saveHits(ctx, tx, f); err != nil {
+		return err
+	}
+	if err := s.keep(ctx, tx, f, d); err != nil {
 		return err
 	}
 	if err := s.reviewFor(ctx, tx, f, d); err != nil {
@@ -176,7 +192,11 @@ func (s *Service) reviewFor(ctx context.Context, tx Tx, f *file, d *decision) er
 		}
 		for _, reason := range d.Reasons {
 			if reason.Outcome.Severity() >= muster.OutcomeReview.Severity() {
-				r.Rules = append(r.Rules, reason.Pack+"/"+reason.Rule)
+				rule := reason.Pack + "/" + reason.Rule
+				if reason.Measure != "" { // the finding is on the measure, whichever rule cites it
+					rule = policy.RuleOfMeasure + reason.Measure
+				}
+				r.Rules = append(r.Rules, rule)
 			}
 		}
 	case !wanted && err == nil:

@@ -26,7 +26,11 @@ func (s *Service) PutProfile(ctx context.Context, tx Tx, a *muster.AccountRecord
 	case muster.ErrorCode(err) != muster.CodeNotFound:
 		return err
 	}
-	return s.putProfile(ctx, tx, a, d, measures, false)
+	bare := *a
+	if a.Beneath != "" { // what measures do comes in by their instants
+		bare.State = a.Beneath
+	}
+	return s.putProfile(ctx, tx, &bare, d, measures, false)
 }
 
 func (s *Service) putProfile(ctx context.Context, tx Tx, a *muster.AccountRecord, d *muster.Decision, measures []muster.Transition, fresh bool) error {
@@ -67,7 +71,11 @@ func (s *Service) FillGate(ctx context.Context) (filled int, err error) {
 			}
 			at = gateFilled
 			for _, a := range accounts {
-				if err := s.PutProfile(ctx, tx, a, nil); err != nil {
+				ts, err := s.transitionsOf(ctx, tx, a.ID)
+				if err != nil {
+					return err
+				}
+				if err := s.PutProfile(ctx, tx, a, ts); err != nil {
 					return err
 				}
 				at, done = a.ID, done+1

@@ -33,7 +33,8 @@ type Config struct {
 	Programme   Programme
 	Listeners   Listeners
 	Proofs      Proofs
-	Lists       Lists // nil: there are no watch lists
+	Lists       Lists    // nil: there are no watch lists
+	Measures    Measures // nil: there is no register of special measures
 	Clock       muster.Clock
 	Mode        string // production | sandbox
 	CustomerURL string // where customers meet needs; {application} stands for the id
@@ -263,6 +264,7 @@ func (s *Service) newFile(d *draft, now time.Time) *file {
 		customer: &muster.CustomerRecord{ID: d.customer, Kind: d.checked.Subjects[0].Kind, Made: now},
 		account: &muster.AccountRecord{
 			ID: muster.NewID(muster.PrefixAccount, now), Reference: app.AccountReference(), Customer: d.customer, State: muster.AccPending,
+			Tag: app.Tag,
 		},
 		app: &muster.ApplicationRecord{
 			ID: muster.NewID(muster.PrefixApplication, now), Reference: app.Reference, MAC: d.mac, Customer: d.customer,

@@ -26,6 +26,7 @@ type Tx interface {
 	Log
 	Jobs
 	Gate
+	Matches
 }
 
 // Files are applications, customers, accounts, subjects and claims.

@@ -113,7 +113,7 @@ func (p *Pack) giving(attribute string) (list []string) {
 
 // MeasureBounds are the tightest that packs set to special measures: the longest
 // lead from publication, the shortest time that one may last without renewal.
-func MeasureBounds(packs []*Pack) (lead, longest Period, cites []string) {
+func MeasureBounds(packs []*Pack) (lead, longest Period) {
 	for _, p := range packs {
 		m := &p.doc.Measures
 		if x, err := ParsePeriod(m.Lead); err == nil && x.longer(lead) {
@@ -122,9 +122,6 @@ func MeasureBounds(packs []*Pack) (lead, longest Period, cites []string) {
 		if x, err := ParsePeriod(m.Longest); err == nil && (longest.IsZero() || longest.longer(x)) {
 			longest = x
 		}
-		if m.Cite.Source != "" {
-			cites = append(cites, p.ID())
-		}
 	}
-	return lead, longest, cites
+	return lead, longest
 }

@@ -171,13 +171,30 @@ func (tx *Tx) Undue(ctx context.Context, account string) error {
 	return tx.exec(ctx, nil, `UPDATE measure_matches SET next_at = 0 WHERE account = ? AND next_at <= ?`, account, tx.now)
 }
 
-// AccountFacts lists accounts that have not ended, in the order of their ids, with
-// the sealed facts of their latest decision.
+const factsColumns = `a.id, a.reference, a.customer, a.parent, a.state, a.decision, a.version, a.tag, a.beneath, d.facts
+		FROM accounts a JOIN decisions d ON d.id = a.decision`
+
+func scanFacts(r row) (x muster.FactsRecord, err error) {
+	return x, r.scan(&x.ID, &x.Reference, &x.Customer, &x.Parent, &x.State, &x.Decision, &x.Version, &x.Tag, &x.Beneath, &x.Facts)
+}
+
+// AccountFacts lists accounts in the order of their ids, with the sealed facts of
+// their latest decision.
 func (tx *Tx) AccountFacts(ctx context.Context, p muster.Page) ([]muster.FactsRecord, error) {
-	return all(ctx, tx, func(r row) (x muster.FactsRecord, err error) {
-		return x, r.scan(&x.ID, &x.Reference, &x.Customer, &x.Parent, &x.State, &x.Decision, &x.Version, &x.Tag, &x.Beneath, &x.Facts)
-	}, `SELECT a.id, a.reference, a.customer, a.parent, a.state, a.decision, a.version, a.tag, a.beneath, d.facts
-		FROM accounts a JOIN decisions d ON d.id = a.decision WHERE a.id > ? ORDER BY a.id LIMIT ?`, p.After, p.Limit)
+	return all(ctx, tx, scanFacts, `SELECT `+factsColumns+` WHERE a.id > ? ORDER BY a.id LIMIT ?`, p.After, p.Limit)
+}
+
+// FactsUnder is AccountFacts of the accounts that come under a determination.
+func (tx *Tx) FactsUnder(ctx context.Context, determination string, p muster.Page) ([]muster.FactsRecord, error) {
+	return all(ctx, tx, scanFacts, `SELECT `+factsColumns+` JOIN measure_matches m ON m.account = a.id AND m.determination = ?
+		WHERE a.id > ? ORDER BY a.id LIMIT ?`, determination, p.After, p.Limit)
+}
+
+// FactsDecided is AccountFacts of the accounts whose latest decision was made between
+// two instants.
+func (tx *Tx) FactsDecided(ctx context.Context, from, to time.Time, p muster.Page) ([]muster.FactsRecord, error) {
+	return all(ctx, tx, scanFacts, `SELECT `+factsColumns+` WHERE a.id > ? AND a.decision >= ? AND a.decision < ? ORDER BY a.id LIMIT ?`,
+		p.After, firstID(muster.PrefixDecision, from), firstID(muster.PrefixDecision, to), p.Limit)
 }
 
 // CountAccounts counts all accounts.

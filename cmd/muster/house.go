@@ -183,7 +183,7 @@ func (h *house) wire(ctx context.Context) (err error) {
 		Listeners: h.listeners, Proofs: h.book, Clock: h.clock, Mode: h.meta.Mode, CustomerURL: h.conf.CustomerURL, Ways: h.ways(),
 		Measures: h.register,
 	})
-	h.register.Decider = h.onboard
+	h.register.Decider, h.register.Profiles = h.onboard, profiles{h.onboard}
 	h.review = review.New(review.Config{
 		DB: store.As[review.Tx](h.db), Staff: h.staff, Programme: h.programme, Finder: finder{h.onboard},
 	})
@@ -312,4 +312,11 @@ func (h heads) SetHead(ctx context.Context, old, next []byte) error {
 		}
 		return tx.PutCheckpoint(ctx, &muster.CheckpointRecord{Size: size, Signed: next, Made: tx.Now()})
 	})
+}
+
+// profiles lets package register tell the gate through package onboard.
+type profiles struct{ onboard *onboard.Service }
+
+func (p profiles) PutProfile(ctx context.Context, tx register.Tx, a *muster.AccountRecord, ts []muster.Transition) error {
+	return p.onboard.PutProfile(ctx, tx.(*store.Tx), a, ts)
 }

@@ -153,7 +153,7 @@ func Setup(t testing.TB, o Options) *Rooms {
 		CustomerURL: "https://provider.example/verify/{application}", Ways: ways(), Measures: r.Register,
 	}
 	r.Onboard = onboard.New(r.Config)
-	r.Register.Decider = r.Onboard
+	r.Register.Decider, r.Register.Profiles = r.Onboard, profiles{r}
 	r.Review = review.New(review.Config{
 		DB: store.As[review.Tx](r.DB), Staff: r.Staff, Programme: r.Programme, Finder: finder{r},
 	})
@@ -352,4 +352,10 @@ func (r Reads) Rows(ctx context.Context, from, to int64) ([]journal.Row, error) 
 		out[i] = journal.Row(x)
 	}
 	return out, err
+}
+
+type profiles struct{ *Rooms }
+
+func (p profiles) PutProfile(ctx context.Context, tx register.Tx, a *muster.AccountRecord, ts []muster.Transition) error {
+	return p.Onboard.PutProfile(ctx, tx.(*store.Tx), a, ts)
 }

@@ -1,0 +1,187 @@
+package onboard
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/policy"
+)
+
+// Measures says which special measures an account comes under (package register).
+type Measures interface {
+	// Any reports whether any measure is or was enacted: otherwise nothing is asked or written.
+	Any() bool
+	// Of are the measures that an account comes under at an instant, coming ones too.
+	Of(f *muster.Facts, a *muster.AccountRecord, at time.Time) []muster.AccountMeasure
+	// Rows seals them for the store; at is when the account was decided under them.
+	Rows(a *muster.AccountRecord, under []muster.AccountMeasure, at time.Time) ([]muster.MatchRecord, error)
+	// Transitions opens rows: what the gate is told.
+	Transitions(rows []muster.MatchRecord) ([]muster.Transition, error)
+}
+
+// Matches are the accounts that come under special measures.
+type Matches interface {
+	MatchesOf(ctx context.Context, account string) ([]muster.MatchRecord, error)
+	PutMatches(ctx context.Context, account string, rows ...muster.MatchRecord) error // replaces them
+}
+
+// EventMeasure is the event of a decision because a special measure begins, ends or changes.
+const EventMeasure = "measure"
+
+// under completes facts with the special measures that match, and keeps what each
+// account comes under.
+func (s *Service) under(d *decision, f *file, facts *muster.Facts, now time.Time) {
+	facts.Measures = nil
+	if s.Measures == nil || !s.Measures.Any() {
+		return
+	}
+	d.under = map[string][]muster.AccountMeasure{}
+	for _, a := range f.accounts {
+		list := s.Measures.Of(facts, a, now)
+		d.under[a.ID] = list
+		if a == f.account {
+			for _, m := range list {
+				facts.Measures = append(facts.Measures, m.Fact)
+			}
+		}
+	}
+}
+
+// inForce reports whether a measure changes what would be decided without it.
+func inForce(facts *muster.Facts) bool {
+	return slices.ContainsFunc(facts.Measures, func(m muster.MeasureFact) bool { return m.Phase == muster.PhaseInForce })
+}
+
+// beneath is what would be decided without special measures. The gate composes the
+// two by their instants, so that the end of a measure needs nobody. It moves each
+// account's state beneath; one that comes out from under a measure goes on from there.
+func (s *Service) beneath(d *decision, f *file, facts *muster.Facts, enforce []*policy.Pack) error {
+	if !inForce(facts) || d.observed {
+		for _, a := range f.accounts {
+			if a.Beneath != "" {
+				a.State, a.Beneath = a.Beneath, ""
+			}
+		}
+		return nil
+	}
+	bare := *facts
+	bare.Measures = nil
+	if f.account.Beneath != "" {
+		bare.Account.State = f.account.Beneath
+	}
+	without := policy.Decide(enforce, &bare)
+	for _, a := range f.accounts {
+		was := a.Beneath
+		if was == "" {
+			was = a.State
+		}
+		to, err := s.states.moveAccount(was, accountEvent(&without, &bare))
+		if err != nil {
+			return err
+		}
+		a.Beneath = to
+	}
+	without.ID = d.ID
+	d.without = &without
+	return nil
+}
+
+// over reports whether an account is ending or has ended, measures or not.
+func over(state string) bool { return state == muster.AccClosing || state == muster.AccClosed }
+
+// keep writes what the accounts come under by this decision, and has the customer
+// told of it.
+func (s *Service) keep(ctx context.Context, tx Tx, f *file, d *decision) error {
+	if d.under == nil {
+		return nil
+	}
+	for _, a := range f.accounts {
+		list := d.under[a.ID]
+		if over(a.State) {
+			list = nil
+		}
+		if len(list) == 0 && d.facts.Event == eventReceived {
+			continue
+		}
+		rows, err := s.Measures.Rows(a, list, d.At)
+		if err != nil {
+			return err
+		}
+		if err := tx.PutMatches(ctx, a.ID, rows...); err != nil {
+			return err
+		}
+		if len(rows) > 0 {
+			if err := tx.Enqueue(ctx, &muster.Job{ID: muster.NewID(muster.PrefixMessage, tx.Now()), Kind: muster.JobMeasureNotice, Ref: a.ID, RunAt: tx.Now()}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// transitions of an account by this decision.
+func (d *decision) transitions(a *muster.AccountRecord) (list []muster.Transition) {
+	if over(a.State) {
+		return nil
+	}
+	for _, m := range d.under[a.ID] {
+		list = append(list, m.Transitions...)
+	}
+	return list
+}
+
+// gated is an account and its decision as the gate composes them with transitions:
+// without what special measures did to them.
+func (d *decision) gated(a *muster.AccountRecord) (*muster.AccountRecord, *muster.Decision) {
+	if d.without == nil {
+		return a, &d.Decision
+	}
+	bare := *a
+	if a.Beneath != "" {
+		bare.State = a.Beneath
+	}
+	return &bare, d.without
+}
+
+// transitionsOf reads what an account comes under, as it was kept last.
+func (s *Service) transitionsOf(ctx context.Context, tx Tx, account string) ([]muster.Transition, error) {
+	if s.Measures == nil || !s.Measures.Any() {
+		return nil, nil
+	}
+	rows, err := tx.MatchesOf(ctx, account)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return s.Measures.Transitions(rows)
+}
+
+// Measured decides an account anew because a special measure begins, ends or
+// changes for it. One that has ended, or cannot be read any more, is left alone:
+// CodeGone.
+func (s *Service) Measured(ctx context.Context, account string) error {
+	var application string
+	err := s.DB.View(ctx, func(tx Tx) error {
+		a, err := tx.Account(ctx, account)
+		if err != nil {
+			return err
+		}
+		if over(a.State) {
+			return muster.Errorf(muster.CodeGone, "this account has ended")
+		}
+		d, err := tx.Decision(ctx, a.Decision)
+		application = d.Application
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.change(ctx, application, func(tx Tx, f *file) (*Answer, error) {
+		if len(f.keys) < len(f.subjects) {
+			return nil, muster.Errorf(muster.CodeGone, "somebody on this file is erased")
+		}
+		return s.redecide(ctx, tx, f, EventMeasure, nil)
+	})
+	return err
+}
