@@ -12,35 +12,36 @@ import (
 
 // Measures is the register of special measures (register.Register).
 type Measures interface {
-	Preview(ctx context.Context, by string, d register.Draft) (*register.Preview, error)
-	Propose(ctx context.Context, by string, p register.Proposal) (*muster.MeasureAct, error)
+	Preview(ctx context.Context, by string, d register.MeasureDraft) (*register.MeasurePreview, error)
+	Propose(ctx context.Context, by string, p register.MeasureProposal) (*muster.MeasureAct, error)
 	Approve(ctx context.Context, by, act string) (*muster.MeasureAct, error)
 	MeasureReads
 }
 
 // MeasureReads are its lists.
 type MeasureReads interface {
-	List(ctx context.Context) ([]*register.Standing, error)
-	Show(ctx context.Context, id string) (*register.Standing, error)
+	List(ctx context.Context) ([]*register.MeasureStanding, error)
+	Show(ctx context.Context, id string) (*register.MeasureStanding, error)
 	Source(ctx context.Context, id string) ([]byte, error)
-	Accounts(ctx context.Context, id string, p muster.Page) ([]*register.UnderIt, error)
-	Notices(ctx context.Context, account string) ([]register.Told, error)
+	Accounts(ctx context.Context, id string, p muster.Page) ([]*register.MeasureAccount, error)
+	Notices(ctx context.Context, account string) ([]register.MeasureNotice, error)
 }
 
-type measureInput struct {
+// MeasurePath is the path of a measure.
+type MeasurePath struct {
 	Measure string `path:"measure" maxLength:"64" pattern:"^[a-z0-9._-]+$"`
 }
 
-type previewInput struct{ Body register.Draft }
+type previewInput struct{ Body register.MeasureDraft }
 
-type previewOutput struct{ Body *register.Preview }
+type previewOutput struct{ Body *register.MeasurePreview }
 
 func (a *API) previewMeasure(ctx context.Context, in *previewInput) (*previewOutput, error) {
 	p, err := a.Measures.Preview(ctx, callOf(ctx).by.Operator, in.Body)
 	return &previewOutput{p}, err
 }
 
-type measureActInput struct{ Body register.Proposal }
+type measureActInput struct{ Body register.MeasureProposal }
 
 type measureActOutput struct{ Body *muster.MeasureAct }
 
@@ -58,23 +59,23 @@ func (a *API) approveMeasure(ctx context.Context, in *actInput) (*measureActOutp
 	return &measureActOutput{act}, err
 }
 
-func (a *API) listMeasures(ctx context.Context, in *Paging) (*listOutput[*register.Standing], error) {
+func (a *API) listMeasures(ctx context.Context, in *Paging) (*listOutput[*register.MeasureStanding], error) {
 	all, err := a.Measures.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	page, rows := in.page(), []*register.Standing{}
+	page, rows := in.page(), []*register.MeasureStanding{}
 	for _, s := range all {
 		if s.Measure > page.After && len(rows) < page.Limit {
 			rows = append(rows, s)
 		}
 	}
-	return list(in, rows, func(s *register.Standing) *register.Standing { return s }, func(s *register.Standing) string { return s.Measure }), nil
+	return list(in, rows, func(s *register.MeasureStanding) *register.MeasureStanding { return s }, func(s *register.MeasureStanding) string { return s.Measure }), nil
 }
 
-type measureOutput struct{ Body *register.Standing }
+type measureOutput struct{ Body *register.MeasureStanding }
 
-func (a *API) getMeasure(ctx context.Context, in *measureInput) (*measureOutput, error) {
+func (a *API) getMeasure(ctx context.Context, in *MeasurePath) (*measureOutput, error) {
 	s, err := a.Measures.Show(ctx, in.Measure)
 	return &measureOutput{s}, err
 }
@@ -93,21 +94,21 @@ func measureSourceDoc(_ huma.Registry, o *huma.Operation) {
 }
 
 type measureAccountsInput struct {
-	measureInput
+	MeasurePath
 	Paging
 }
 
-func (a *API) listMeasureAccounts(ctx context.Context, in *measureAccountsInput) (*listOutput[*register.UnderIt], error) {
+func (a *API) listMeasureAccounts(ctx context.Context, in *measureAccountsInput) (*listOutput[*register.MeasureAccount], error) {
 	rows, err := a.Measures.Accounts(ctx, in.Measure, in.page())
 	if err != nil {
 		return nil, err
 	}
-	return list(&in.Paging, rows, func(x *register.UnderIt) *register.UnderIt { return x }, func(x *register.UnderIt) string { return x.ID }), nil
+	return list(&in.Paging, rows, func(x *register.MeasureAccount) *register.MeasureAccount { return x }, func(x *register.MeasureAccount) string { return x.ID }), nil
 }
 
 type toldOutput struct {
 	Body struct {
-		Items []register.Told `json:"items" nullable:"false"`
+		Items []register.MeasureNotice `json:"items" nullable:"false"`
 	}
 }
 

@@ -24,6 +24,8 @@ var examples = map[string]string{
 	"resolveReview":     `{"finding":"clear","reason":"seen"}`,
 	"proposeActivation": `{"source":"id: p"}`,
 	"replayDecisions":   `{"source":"id: p"}`,
+	"previewMeasure":    `{"source":"format: 1"}`,
+	"proposeMeasure":    `{"kind":"lift","measure":"m-1"}`,
 	"addWebhook":        `{"url":"https://hooks.test/"}`,
 	"changeWebhook":     `{"enabled":false}`,
 	"replayDelivery":    `{"message":"msg_1"}`,
@@ -97,7 +99,7 @@ func TestEveryRouteHasARealPermission(t *testing.T) {
 		case rt.scope != Anyone && !slices.Contains(muster.Scopes, rt.scope):
 			t.Errorf("%s names %q, which is no scope", rt.id, rt.scope)
 		}
-		if rt.method != get && rt.traits&(once|match|file|batch) == 0 && !slices.Contains([]string{"reveal", "replayDecisions", "evaluate", "evaluateAll"}, rt.id) { // they change nothing but the log
+		if rt.method != get && rt.traits&(once|match|file|batch) == 0 && !slices.Contains([]string{"reveal", "replayDecisions", "previewMeasure", "evaluate", "evaluateAll"}, rt.id) { // they change nothing but the log
 			t.Errorf("%s writes, and has neither reference, version nor idempotency key", rt.id)
 		}
 	}

@@ -298,11 +298,11 @@ const all = "muster_sandbox_abcdefghijklmnopqrstuvwxyz"
 // registered is the register's part of house, whose verbs have the names of others.
 type registered struct{ h *house }
 
-func (r registered) Preview(_ context.Context, by string, d register.Draft) (*register.Preview, error) {
-	return &register.Preview{Items: []muster.MeasureMatch{}}, r.h.did(by, d)
+func (r registered) Preview(_ context.Context, by string, d register.MeasureDraft) (*register.MeasurePreview, error) {
+	return &register.MeasurePreview{Items: []muster.MeasureMatch{}}, r.h.did(by, d)
 }
 
-func (r registered) Propose(_ context.Context, by string, p register.Proposal) (*muster.MeasureAct, error) {
+func (r registered) Propose(_ context.Context, by string, p register.MeasureProposal) (*muster.MeasureAct, error) {
 	return &muster.MeasureAct{ID: "msa_1", Kind: p.Kind}, r.h.did(by, p)
 }
 
@@ -310,24 +310,24 @@ func (r registered) Approve(_ context.Context, by, id string) (*muster.MeasureAc
 	return &muster.MeasureAct{ID: id, Kind: muster.ActEnact}, r.h.did(by, id)
 }
 
-func (r registered) List(context.Context) ([]*register.Standing, error) {
-	return []*register.Standing{{Measure: "m-1", Acts: []muster.MeasureAct{}}, {Measure: "m-2", Acts: []muster.MeasureAct{}}}, r.h.did()
+func (r registered) List(context.Context) ([]*register.MeasureStanding, error) {
+	return []*register.MeasureStanding{{Measure: "m-1", Acts: []muster.MeasureAct{}}, {Measure: "m-2", Acts: []muster.MeasureAct{}}}, r.h.did()
 }
 
-func (r registered) Show(_ context.Context, id string) (*register.Standing, error) {
-	return &register.Standing{Measure: id, Acts: []muster.MeasureAct{}}, r.h.did(id)
+func (r registered) Show(_ context.Context, id string) (*register.MeasureStanding, error) {
+	return &register.MeasureStanding{Measure: id, Acts: []muster.MeasureAct{}}, r.h.did(id)
 }
 
 func (r registered) Source(_ context.Context, id string) ([]byte, error) {
 	return []byte("format: 1\n"), r.h.did(id)
 }
 
-func (r registered) Accounts(_ context.Context, id string, p muster.Page) ([]*register.UnderIt, error) {
-	return []*register.UnderIt{{Account: "acct-1", ID: "acc_1", By: []string{}}}, r.h.did(id, p)
+func (r registered) Accounts(_ context.Context, id string, p muster.Page) ([]*register.MeasureAccount, error) {
+	return []*register.MeasureAccount{{Account: "acct-1", ID: "acc_1", By: []string{}}}, r.h.did(id, p)
 }
 
-func (r registered) Notices(_ context.Context, account string) ([]register.Told, error) {
-	return []register.Told{}, r.h.did(account)
+func (r registered) Notices(_ context.Context, account string) ([]register.MeasureNotice, error) {
+	return []register.MeasureNotice{}, r.h.did(account)
 }
 
 func configOf(h *house, logs io.Writer) Config {

@@ -1,6 +1,14 @@
 package measure
 
-import "github.com/muster-cip/muster"
+import (
+	"slices"
+
+	"github.com/muster-cip/muster"
+)
 
 // found reports whether a person found that the subject is this entry of a list.
-func found(*muster.SubjectFacts, string, string) bool { return false }
+func found(s *muster.SubjectFacts, list, entry string) bool {
+	return slices.ContainsFunc(s.Hits, func(h muster.HitFacts) bool {
+		return h.List == list && h.Entry == entry && h.State == muster.HitTrue
+	})
+}

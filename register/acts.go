@@ -11,8 +11,8 @@ import (
 	"github.com/muster-cip/muster/tlog"
 )
 
-// Proposal asks for one act on the register.
-type Proposal struct {
+// MeasureProposal asks for one act on the register.
+type MeasureProposal struct {
 	Kind    string          `json:"kind" enum:"enact,renew,lift,license"`
 	Source  string          `json:"source,omitempty" doc:"of enact: the determination, YAML"`
 	Measure string          `json:"measure,omitempty" doc:"of the others: id of the determination"`
@@ -22,7 +22,7 @@ type Proposal struct {
 }
 
 // Propose enters an act. Another operator completes it with Approve.
-func (r *Register) Propose(ctx context.Context, by string, p Proposal) (a *muster.MeasureAct, err error) {
+func (r *Register) Propose(ctx context.Context, by string, p MeasureProposal) (a *muster.MeasureAct, err error) {
 	var d *muster.Determination
 	if p.Kind == muster.ActEnact {
 		if d, err = measure.Parse([]byte(p.Source)); err != nil {
@@ -139,7 +139,7 @@ func standing(ctx context.Context, tx Tx, id string) (*muster.Measure, error) {
 	return m, nil
 }
 
-func (r *Register) proposeChange(ctx context.Context, tx Tx, a *muster.MeasureAct, p Proposal) error {
+func (r *Register) proposeChange(ctx context.Context, tx Tx, a *muster.MeasureAct, p MeasureProposal) error {
 	m, err := standing(ctx, tx, p.Measure)
 	if err != nil {
 		return err

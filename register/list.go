@@ -7,8 +7,8 @@ import (
 	"github.com/muster-cip/muster"
 )
 
-// Standing is a measure as it stands, for staff.
-type Standing struct {
+// MeasureStanding is a measure as it stands, for staff.
+type MeasureStanding struct {
 	Measure  string                `json:"measure"`
 	Title    string                `json:"title"`
 	Kind     muster.MeasureKind    `json:"kind"`
@@ -50,7 +50,7 @@ func stateOf(m *muster.Measure, now time.Time) string {
 }
 
 // List is the register, in the order of ids.
-func (r *Register) List(ctx context.Context) (list []*Standing, err error) {
+func (r *Register) List(ctx context.Context) (list []*MeasureStanding, err error) {
 	err = r.DB.View(ctx, func(tx Tx) error {
 		b, err := read(ctx, tx)
 		if err != nil {
@@ -61,7 +61,7 @@ func (r *Register) List(ctx context.Context) (list []*Standing, err error) {
 			return err
 		}
 		for _, m := range b.all {
-			s := &Standing{
+			s := &MeasureStanding{
 				Measure: m.ID, Title: m.Title, Kind: m.Kind, Action: m.Measure, Citation: m.Citation, Status: m.Status, State: stateOf(m, tx.Now()),
 				Digest: m.Digest, Starts: m.Starts, Grace: m.GraceUntil, Ends: m.Ends, Accounts: counts[m.ID], Licences: len(m.Licences), Acts: []muster.MeasureAct{},
 			}
@@ -78,7 +78,7 @@ func (r *Register) List(ctx context.Context) (list []*Standing, err error) {
 }
 
 // Show is one measure with its text.
-func (r *Register) Show(ctx context.Context, id string) (*Standing, error) {
+func (r *Register) Show(ctx context.Context, id string) (*MeasureStanding, error) {
 	all, err := r.List(ctx)
 	if err != nil {
 		return nil, err
@@ -107,8 +107,8 @@ func (r *Register) Source(ctx context.Context, id string) (source []byte, err er
 	return source, err
 }
 
-// UnderIt is an account that comes under a measure.
-type UnderIt struct {
+// MeasureAccount is an account that comes under a measure.
+type MeasureAccount struct {
 	Account  string    `json:"account" doc:"the provider's reference"`
 	ID       string    `json:"id"`
 	State    string    `json:"state"`
@@ -123,7 +123,7 @@ type UnderIt struct {
 }
 
 // Accounts lists the accounts that come under a measure, in the order of their ids.
-func (r *Register) Accounts(ctx context.Context, id string, p muster.Page) (list []*UnderIt, err error) {
+func (r *Register) Accounts(ctx context.Context, id string, p muster.Page) (list []*MeasureAccount, err error) {
 	err = r.DB.View(ctx, func(tx Tx) error {
 		if _, err := tx.Determination(ctx, id); err != nil {
 			return err
@@ -141,7 +141,7 @@ func (r *Register) Accounts(ctx context.Context, id string, p muster.Page) (list
 			if err != nil {
 				return err
 			}
-			list = append(list, &UnderIt{
+			list = append(list, &MeasureAccount{
 				Account: a.Reference, ID: a.ID, State: a.State, Parent: a.Parent, Tag: a.Tag, Phase: phase(&m.Fact, tx.Now()), By: m.Fact.By,
 				From: m.Fact.From, Until: m.Fact.Until, Decision: a.Decision, Told: row.Told,
 			})
@@ -159,8 +159,8 @@ func phase(x *muster.MeasureFact, now time.Time) string {
 	return x.Phase
 }
 
-// Told is what a customer is told of a measure on their account.
-type Told struct {
+// MeasureNotice is what a customer is told of a measure on their account.
+type MeasureNotice struct {
 	Measure  string    `json:"measure"`
 	Phase    string    `json:"phase" enum:"coming,in_force,licensed,cleared"`
 	Action   string    `json:"action" enum:"prohibit,conditions"`
@@ -173,8 +173,8 @@ type Told struct {
 }
 
 // Notices are those of an account, by id or reference.
-func (r *Register) Notices(ctx context.Context, account string) (list []Told, err error) {
-	list = []Told{}
+func (r *Register) Notices(ctx context.Context, account string) (list []MeasureNotice, err error) {
+	list = []MeasureNotice{}
 	err = r.DB.View(ctx, func(tx Tx) error {
 		a, err := tx.Account(ctx, account)
 		if err != nil {
@@ -190,7 +190,7 @@ func (r *Register) Notices(ctx context.Context, account string) (list []Told, er
 				return err
 			}
 			if x := &m.Fact; x.Phase != muster.PhaseDoubtful {
-				list = append(list, Told{x.ID, phase(x, tx.Now()), string(x.Measure), x.From, x.Until, x.Citation, x.Status, x.Customer, a.Decision})
+				list = append(list, MeasureNotice{x.ID, phase(x, tx.Now()), string(x.Measure), x.From, x.Until, x.Citation, x.Status, x.Customer, a.Decision})
 			}
 		}
 		return nil

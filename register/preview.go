@@ -12,14 +12,14 @@ import (
 	"github.com/muster-cip/muster/vault"
 )
 
-// Draft is a determination to be tried on the accounts on file.
-type Draft struct {
+// MeasureDraft is a determination to be tried on the accounts on file.
+type MeasureDraft struct {
 	Source string `json:"source" doc:"the determination, YAML"`
 	List   int    `json:"list,omitempty" minimum:"0" maximum:"100000" doc:"how many accounts to list; absent: none, the counts cover all"`
 }
 
-// Preview is what a determination would do.
-type Preview struct {
+// MeasurePreview is what a determination would do.
+type MeasurePreview struct {
 	Measure    string                `json:"measure"`
 	Digest     string                `json:"digest"`
 	Starts     time.Time             `json:"starts"`
@@ -44,7 +44,7 @@ type Preview struct {
 
 // Preview tries a determination on every account. It writes nothing but the two
 // leaves of the use.
-func (r *Register) Preview(ctx context.Context, by string, draft Draft) (*Preview, error) {
+func (r *Register) Preview(ctx context.Context, by string, draft MeasureDraft) (*MeasurePreview, error) {
 	d, err := measure.Parse([]byte(draft.Source))
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (r *Register) Preview(ctx context.Context, by string, draft Draft) (*Previe
 	}
 	m := measure.Fold(d, measure.Digest([]byte(draft.Source)), time.Time{}, nil)
 	m.Starts, m.Ends = starts, ends
-	out := &Preview{
+	out := &MeasurePreview{
 		Measure: d.ID, Digest: m.Digest, Starts: starts, GraceUntil: m.GraceUntil, Ends: ends, Items: []muster.MeasureMatch{},
 		ByOutcome: map[string]int{}, ByCountry: map[string]int{}, ByTag: map[string]int{}, ByState: map[string]int{}, ByFact: map[string]int{}, ByParent: map[string]int{},
 		Warnings: r.warnings(d, starts, ends, now),
@@ -83,7 +83,7 @@ func (r *Register) Preview(ctx context.Context, by string, draft Draft) (*Previe
 	return out, nil
 }
 
-func (p *Preview) add(m *muster.Measure, k *known, packs []*policy.Pack, most int, now time.Time) {
+func (p *MeasurePreview) add(m *muster.Measure, k *known, packs []*policy.Pack, most int, now time.Time) {
 	if k.facts == nil {
 		if k.account.State != muster.AccClosed && k.account.State != muster.AccClosing {
 			p.Unread++
