@@ -9,7 +9,7 @@ import (
 )
 
 // LeafType says what a leaf records. The numbers are the format: they are never
-// reused. 15 disclosure and 17 list are set aside.
+// reused. 15 disclosure is set aside.
 type LeafType uint8
 
 const (
@@ -28,6 +28,7 @@ const (
 	Delivery   LeafType = 13 // something was sent outside
 	BreakGlass LeafType = 14 // four eyes were gone round
 	Measure    LeafType = 16 // an act on the register of special measures, or an account's notice of one
+	List       LeafType = 17 // a watch list's snapshot took effect, was held or given up
 )
 
 // leafNames is the one table from types to names.
@@ -35,7 +36,7 @@ var leafNames = [...]string{
 	Decision: "decision", Reveal: "reveal", UseStart: "use_start", UseEnd: "use_end", Pack: "pack",
 	Operator: "operator", Token: "token", Key: "key", Hold: "hold", Tombstone: "tombstone", Repair: "repair",
 	Resolution: "resolution", Delivery: "delivery", BreakGlass: "break_glass",
-	Measure: "measure",
+	Measure: "measure", List: "list",
 }
 
 // String is the name of t, "" for a number that is no type.

@@ -272,8 +272,12 @@ func fill(e *muster.ListEntry, r record) {
 		label  string
 		values []string
 	}{
-		{"Passport", r.passports}, {"National ID", r.nationalIDs}, {"Business Registration Number", r.registrations},
-		{"Phone", r.phones}, {"Website", r.websites}, {"Email", r.emails},
+		{"Passport", r.passports},
+		{"National ID", r.nationalIDs},
+		{"Business Registration Number", r.registrations},
+		{"Phone", r.phones},
+		{"Website", r.websites},
+		{"Email", r.emails},
 	} {
 		for _, v := range x.values {
 			lists.Identify(e, x.label, v, "")
