@@ -111,3 +111,41 @@ func (tx *Tx) SetGateFilled(ctx context.Context, account string) error {
 func (tx *Tx) AccountsToFill(ctx context.Context, p muster.Page) ([]*muster.AccountRecord, error) {
 	return all(ctx, tx, scanAccount, `SELECT `+accountColumns+` FROM accounts WHERE id > ? ORDER BY id LIMIT ?`+forShare, p.After, p.Limit)
 }
+
+// Gate is the gate's state as package gate reads it, each call in a view of its own.
+type Gate struct{ db *DB }
+
+// Gate returns the gate's own view of db.
+func (db *DB) Gate() Gate { return Gate{db} }
+
+// GateState is Tx.GateState.
+func (g Gate) GateState(ctx context.Context) (epoch, seq uint64, err error) {
+	err = g.db.View(ctx, func(tx *Tx) error { epoch, seq, err = tx.GateState(ctx); return err })
+	return epoch, seq, err
+}
+
+// LoadGate reads everything there is, as of one instant.
+func (g Gate) LoadGate(ctx context.Context, begin func(epoch, seq uint64), profile func(raw []byte) error, account func(hash, profile []byte, decision string) error) error {
+	return g.db.View(ctx, func(tx *Tx) error {
+		epoch, seq, err := tx.GateState(ctx)
+		if err != nil {
+			return err
+		}
+		begin(epoch, seq)
+		if err := tx.GateProfiles(ctx, profile); err != nil {
+			return err
+		}
+		return tx.GateAccounts(ctx, account)
+	})
+}
+
+// GateChanges is Tx.GateChanges, with the state that it leads to.
+func (g Gate) GateChanges(ctx context.Context, after uint64, change func(hash, profile []byte, decision string) error) (epoch, seq uint64, err error) {
+	err = g.db.View(ctx, func(tx *Tx) error {
+		if epoch, seq, err = tx.GateState(ctx); err != nil {
+			return err
+		}
+		return tx.GateChanges(ctx, after, change)
+	})
+	return epoch, seq, err
+}
