@@ -21,7 +21,7 @@ const (
 	CodeIllegalMove  Code = "illegal_move" // the state table has no such move
 	CodeStale        Code = "stale"        // If-Match names an older version
 	CodeNeedsMatch   Code = "needs_match"  // If-Match is required and absent
-	CodeGone         Code = "gone"         // erased; a tombstone names why
+	CodeGone         Code = "gone"         // erased, and a tombstone names why; or out of reach
 	CodeTooLarge     Code = "too_large"    // body past its bound
 	CodeRateLimited  Code = "rate_limited" // try again after RetryAfter
 	CodeUnavailable  Code = "unavailable"  // a part is away; nothing was done; try again

@@ -60,6 +60,7 @@ type Config struct {
 	Gate         ask.Gate
 	Asked        *ask.Recorder // nil: the gate's answers are neither counted nor recorded
 	GateRecords  GateRecords
+	GateCentre   GateCentre
 
 	Methods []muster.Method // the table of verification methods
 	Checks  []Check         // that /readyz runs; none: ready as soon as it listens
@@ -135,6 +136,7 @@ func (c *Config) missing() (names []string) {
 		{"Seals", c.Seals != nil},
 		{"Gate", c.Gate != nil},
 		{"GateRecords", c.GateRecords != nil},
+		{"GateCentre", c.GateCentre != nil},
 	} {
 		if !f.there {
 			names = append(names, f.name)

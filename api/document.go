@@ -127,7 +127,7 @@ func (rt *route) mayAnswer(code muster.Code) bool {
 	case muster.CodeNotFound:
 		return strings.Contains(rt.path, "{") || writes
 	case muster.CodeGone:
-		return strings.Contains(rt.path, "{")
+		return strings.Contains(rt.path, "{") || rt.id == "followGate"
 	case muster.CodeConflict, muster.CodeIllegalMove, muster.CodeTooLarge:
 		return writes
 	case muster.CodeStale, muster.CodeNeedsMatch:

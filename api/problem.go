@@ -45,7 +45,7 @@ var kinds = map[muster.Code]struct {
 	muster.CodeIllegalMove:  {http.StatusConflict, "Its state does not allow this"},
 	muster.CodeStale:        {http.StatusPreconditionFailed, "It has changed since"},
 	muster.CodeNeedsMatch:   {http.StatusPreconditionRequired, "If-Match is needed"},
-	muster.CodeGone:         {http.StatusGone, "It was erased"},
+	muster.CodeGone:         {http.StatusGone, "It is gone"},
 	muster.CodeTooLarge:     {http.StatusRequestEntityTooLarge, "The body is too large"},
 	muster.CodeRateLimited:  {http.StatusTooManyRequests, "Too many requests"},
 	muster.CodeUnavailable:  {http.StatusServiceUnavailable, "A part is away"},

@@ -89,6 +89,9 @@ func (a *API) routes() []*route {
 		{post, ask.EvaluationsPath, muster.ScopeGateAsk, "evaluateAll", ok, 0, "AuthZEN: several questions at once", quickly(a.authZEN().Evaluations, evaluationDoc("7"))},
 		{get, ask.DiscoveryPath, Public, "authZENConfiguration", ok, 0, "AuthZEN: where its endpoints are", raw(a.discovery, discoveryDoc)},
 		{get, "/v1/gate/auth-request", muster.ScopeGateAsk, "askNginx", none, bare, "nginx's auth_request: 204, 401 or 403", quickly(a.askNginx, nginxDoc)},
+		{get, "/v1/gate/head", muster.ScopeGateFollow, "getGateHead", ok, 0, "The gate's latest signed head", raw(a.getGateHead, gateDoc)},
+		{get, "/v1/gate/snapshot", muster.ScopeGateFollow, "getGateSnapshot", ok, 0, "All that the gate knows, signed", raw(a.getGateSnapshot, gateDoc)},
+		{get, "/v1/gate/changes", muster.ScopeGateFollow, "followGate", ok, 0, "What changes at the gate from a state on: a stream that does not end", raw(a.followGate, gateChangesDoc)},
 		{get, "/v1/gate/records", muster.ScopeRead, "listGateRecords", ok, 0, "What the gate answered: every denial, samples of the rest", op(a.listGateRecords)},
 		{post, "/v1/gate/records", muster.ScopeGateFollow, "putGateRecords", none, batch, "What an edge answered", op(a.putGateRecords)},
 

@@ -40,6 +40,9 @@ func pathOf(rt *route) string {
 	p := strings.Replace(rt.path, "{path...}", "0/000", 1)
 	p = strings.Replace(p, "{digest}", strings.Repeat("a", 64), 1)
 	p = names.ReplaceAllString(p, "x_1")
+	if rt.id == "followGate" {
+		p += "?epoch=1&after=5"
+	}
 	if rt.id == "getBundle" {
 		p += "?audience=examiner&pinned=3"
 	}

@@ -336,7 +336,7 @@ func configOf(h *house, logs io.Writer) Config {
 		Clock:      func() time.Time { return now }, Log: slog.New(slog.NewJSONHandler(logs, nil)), Metrics: prometheus.NewRegistry(),
 		Tokens: h, Applications: h, Verification: h, Decisions: h, DecisionList: h, Reveals: h, Moves: h, Files: h,
 		Reviews: h, ReviewList: h, Programme: h, Packs: h, Measures: registered{h}, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
-		Deliveries: h, TheLog: h, Idempotency: h, Seals: h, Gate: h, GateRecords: h,
+		Deliveries: h, TheLog: h, Idempotency: h, Seals: h, Gate: h, GateRecords: h, GateCentre: &centre{},
 		Methods: []muster.Method{{Name: "document.manual", Kind: muster.Documentary}},
 	}
 }

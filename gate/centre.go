@@ -54,8 +54,8 @@ const (
 	headEvery = time.Second
 
 	// What a follower may have missed before it has to begin anew.
-	keepDeltas = 64 << 20 // bytes
-	keepFor    = 10 * time.Minute
+	reachBytes = 64 << 20
+	reach      = 10 * time.Minute
 
 	wholeFor = 5 * time.Second // how long one encoded snapshot serves all who begin
 )
@@ -219,7 +219,7 @@ func (c *Centre) publish(s *Snapshot, delta *Message, h Head) error {
 		c.bytes += delta.Size()
 	}
 	old := 0
-	for old < len(c.deltas)-1 && (c.bytes > keepDeltas || h.Time.Sub(c.deltas[old].Head.Time) > keepFor) {
+	for old < len(c.deltas)-1 && (c.bytes > reachBytes || h.Time.Sub(c.deltas[old].Head.Time) > reach) {
 		c.bytes -= c.deltas[old].Size()
 		old++
 	}

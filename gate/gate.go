@@ -73,9 +73,9 @@ func (s ActionSet) Has(name string) bool {
 // action is the index of a word in muster.GateActions, -1 for none.
 func action(name string) int { return slices.Index(muster.GateActions, name) }
 
-// noFail answers for a gate that has never had a snapshot, and so no pack's table:
-// what runs goes on, and nothing new begins.
-var noFail = Fail{
+// DefaultFail answers where there is no pack's table, as in a gate that has never had
+// a snapshot: what runs goes on, and nothing new begins.
+var DefaultFail = Fail{
 	Stale:   Actions(muster.ActionUse, muster.ActionExportData),
 	Unknown: Actions(muster.ActionUse, muster.ActionExportData),
 }
@@ -132,7 +132,7 @@ func (g *Gate) Decide(r *Request, now time.Time) (a Answer) {
 	v := g.now.Load()
 	if v == nil {
 		a.Stale = true
-		a.fail(noFail.Stale.Has(r.Action), false, "no_snapshot", wordsLater, opsNone, unblockFollow)
+		a.fail(DefaultFail.Stale.Has(r.Action), false, "no_snapshot", wordsLater, opsNone, unblockFollow)
 		return a
 	}
 	s, h := v.snap, &v.head

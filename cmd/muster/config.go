@@ -36,6 +36,7 @@ type Config struct {
 	SoloDelay    string    `yaml:"solo_delay"`    // what a solo operator waits where two are needed
 	PublicLog    bool      `yaml:"public_log"`    // checkpoint and tiles without a token
 	LocalMetrics bool      `yaml:"local_metrics"` // /metrics without a token from this machine; not behind a proxy on it
+	GateBound    string    `yaml:"gate_bound"`    // past this age of its knowledge a gate answers by the packs' fail tables; at least 10s
 	Trace        string    `yaml:"trace"`         // OTLP/HTTP endpoint for traces; "" sends none
 	KMS          KMSConfig `yaml:"kms,omitempty"`
 	TLS          TLS       `yaml:"tls,omitempty"` //
@@ -82,7 +83,7 @@ type WitnessConfig struct {
 func defaults(dir string) Config {
 	return Config{
 		Listen: "127.0.0.1:8420", Mode: muster.ModeProduction, Data: filepath.Join(dir, "data"), Keys: filepath.Join(dir, "keys"),
-		Provider: "Example Hosting", Domain: "example.com", SoloDelay: "24h",
+		Provider: "Example Hosting", Domain: "example.com", SoloDelay: "24h", GateBound: "2m",
 	}
 }
 
@@ -176,6 +177,9 @@ func (c *Config) check() error {
 	}
 	if _, err := time.ParseDuration(c.SoloDelay); err != nil {
 		wrong = append(wrong, "solo_delay is a duration, such as 24h")
+	}
+	if d, err := time.ParseDuration(c.GateBound); err != nil || d < 10*time.Second {
+		wrong = append(wrong, "gate_bound is a duration of 10s or more, such as 2m")
 	}
 	if wrong != nil {
 		return muster.Errorf(muster.CodeInvalid, "the configuration is wrong: %s", strings.Join(wrong, "; "))

@@ -47,7 +47,8 @@ type house struct {
 	review    *review.Service
 	register  *register.Register
 	listeners *listeners
-	gate      *gate.Gate
+	centre    *gate.Centre
+	gate      *gate.Gate // of the centre
 	asked     *ask.Recorder
 
 	out  *outbound.Client // the one way outside
@@ -173,7 +174,11 @@ func (h *house) wire(ctx context.Context) (err error) {
 		return err
 	}
 	h.listeners = &listeners{db: h.db}
-	h.gate = &gate.Gate{}
+	h.centre = gate.NewCentre(gate.CentreConfig{
+		Store: h.db.Gate(), Deployment: h.meta.Deployment, Key: h.vault.GateKey(), Signer: h.vault.SnapshotKey(), Clock: h.clock,
+		Bound: gateBound(h.conf), Rules: h.programme.GateRules, Log: h.log,
+	})
+	h.gate = h.centre.Gate()
 	h.asked = ask.NewRecorder(ask.RecorderConfig{Sink: ownAnswers{asked{h}}, Clock: h.clock, Log: h.log})
 	h.register = register.New(register.Config{
 		DB: store.As[register.Tx](h.db), Vault: h.vault, Journal: h.journal, Staff: h.staff, Programme: h.programme, Clock: h.clock, Listeners: h.listeners,

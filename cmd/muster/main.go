@@ -98,7 +98,7 @@ func newRoot(t terminal) *cobra.Command {
 	root.AddCommand(
 		newDemo(t), newInit(t), newServe(t), newDoctor(t), newVersion(t),
 		newApply(t), newApplication(t), newDecision(t), newReview(t), newPolicy(t), newOperator(t), newToken(t),
-		newLog(t), newKeys(t), newWitness(t),
+		newLog(t), newKeys(t), newGate(t), newWitness(t),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -95,6 +95,8 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group.Go(func() error { return server.Run(ctx) })
 	group.Go(func() error { return runner.Run(ctx) })
 	group.Go(func() error { return h.every(ctx, time.Second, "reload", h.load) })
+	group.Go(func() error { return h.centre.Run(ctx) })
+	group.Go(func() error { return h.fillGate(ctx) })
 	group.Go(func() error {
 		return h.every(ctx, time.Second, "publish", func(ctx context.Context) error {
 			_, err := h.book.Publish(ctx)
@@ -171,7 +173,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Tokens: h.staff, Applications: h.onboard, Verification: h.onboard, Reveals: h.onboard, Moves: h.onboard,
 		Decisions: h.onboard, DecisionList: r, Files: r, Reviews: h.review, ReviewList: r, Programme: h.activate, Packs: r, Measures: h.register,
 		Staff: h.staff, StaffList: r, Webhooks: hooks, WebhookList: r, Deliveries: hooks, TheLog: h.book,
-		Gate: h.gate, Asked: h.asked, GateRecords: asked{h}, PublicURL: h.conf.PublicURL,
+		Gate: h.gate, Asked: h.asked, GateRecords: asked{h}, GateCentre: h.centre, PublicURL: h.conf.PublicURL,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
 		Checks: []api.Check{
 			{Name: "store", Run: func(ctx context.Context) error {
@@ -181,6 +183,12 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 			{Name: "keys", Run: func(ctx context.Context) error {
 				_, err := h.keys.LoadSet(ctx)
 				return err
+			}},
+			{Name: "gate", Run: func(context.Context) error {
+				if snap, _ := h.gate.Load(); snap == nil {
+					return errors.New("the gate is not loaded yet")
+				}
+				return nil
 			}},
 			{Name: "programme", Run: func(context.Context) error {
 				if enforce, observe := h.programme.At(h.clock()); len(enforce)+len(observe) == 0 {

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/gate"
+	"github.com/muster-cip/muster/store"
+)
+
+// gateBound is the configuration's; it was checked when it was read.
+func gateBound(c Config) time.Duration {
+	d, err := time.ParseDuration(c.GateBound)
+	if err != nil {
+		return 2 * time.Minute
+	}
+	return d
+}
+
+// fillGate gives accounts that are older than the gate's tables their profiles. Until
+// then the gate does not know them. A page that fails is tried again.
+func (h *house) fillGate(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		n, err := h.onboard.FillGate(ctx)
+		if n > 0 {
+			h.log.Info("accounts from before the gate were given their profiles", "accounts", n)
+		}
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		h.log.Error("the gate's profiles could not be filled", "code", string(muster.ErrorCode(err)), "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func newGateKey(t terminal) *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use: "key", Short: "Print the key that edges trust: the public half of what signs snapshots; opens the stores", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withHouse(cmd.Context(), t, path, func(h *house) error {
+				key, ok := h.vault.SnapshotKey().Public().(ed25519.PublicKey)
+				if !ok {
+					return muster.Errorf(muster.CodeInternal, "the key of snapshots is of another kind")
+				}
+				return t.write("", []byte(gate.FormatKey(key)+"\n"))
+			})
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+func newGateEpoch(t terminal) *cobra.Command {
+	var path string
+	var next bool
+	cmd := &cobra.Command{
+		Use: "epoch", Short: "Print the gate's epoch, or begin the next one after a restore; opens the stores", Args: cobra.NoArgs,
+		Long: "Edges refuse a centre that knows less than they do. After the main store was restored from a backup it does:\n" +
+			"begin a new epoch, which every edge accepts once and then follows. Without --next nothing is changed.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withHouse(cmd.Context(), t, path, func(h *house) error {
+				ctx := cmd.Context()
+				var epoch, seq uint64
+				err := h.db.InTx(ctx, func(tx *store.Tx) (err error) {
+					if next {
+						if _, err = tx.NextGateEpoch(ctx); err != nil {
+							return err
+						}
+					}
+					epoch, seq, err = tx.GateState(ctx)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(t.out, "epoch %d, sequence %d\n", epoch, seq)
+				return err
+			})
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&next, "next", false, "begin the next epoch")
+	return cmd
+}
+
+func newGate(t terminal) *cobra.Command {
+	return group("gate", "The gate of this deployment: the key that edges trust, its epoch", newGateKey(t), newGateEpoch(t))
+}
