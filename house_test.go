@@ -79,7 +79,7 @@ var bans = []ban{
 	{"github.com/jackc/pgx/v5", []string{"store", "bench"}, "as database/sql", ""},
 	{"modernc.org/sqlite", []string{"store", "bench"}, "as database/sql", ""},
 	{"math/rand", nil, "its first version is seeded for the whole process", "math/rand/v2"},
-	{"math/rand/v2", []string{"synthetic", "watch"}, "what can be guessed must not be a secret: keys, codes and salts come from crypto/rand; watch spreads its retries", "crypto/rand"},
+	{"math/rand/v2", []string{"synthetic", "watch", "bench"}, "what can be guessed must not be a secret: keys, codes and salts come from crypto/rand; watch spreads its retries, bench makes the same year again", "crypto/rand"},
 	{"http.DefaultClient", nil, "it follows redirects into private networks and waits for ever", module + "/outbound"},
 	{"http.DefaultTransport", []string{"cmd/muster"}, "as http.DefaultClient; the command line copies it for Muster's own API", ""},
 	{"http.Get", nil, "as http.DefaultClient", module + "/outbound"},

@@ -30,6 +30,8 @@ var benches = []struct {
 	run         func(ctx context.Context, r *run) error
 }{
 	{"spine", "from an application to a recorded decision: throughput, latency, size", spine},
+	{"ledger-train", "make the starting probabilities of the chunk format anew", ledgerTrain},
+	{"ledger-payload", "x", ledgerPayload},
 }
 
 // run is one run of one bench.
