@@ -74,9 +74,8 @@ var accessStart []byte
 // starting unpacks starting probabilities: 12 bits of probability, 4 bits that say
 // how sure they are.
 func starting(packed []byte, n int) []uint32 {
-	probs := make([]uint32, n)
+	probs := evenStart(n)
 	for i := range probs {
-		probs[i] = half
 		if 2*i+1 < len(packed) {
 			x := binary.LittleEndian.Uint16(packed[2*i:])
 			probs[i] = uint32(max(x>>4, 1))<<20 | uint32(x&15)*2
@@ -555,7 +554,7 @@ func (a *accessCoder) codeNewAddress(key addrKey) addrEntry {
 	if a.bit(ctx, differs) == 0 {
 		e.country, e.network = o.country, o.network
 	} else {
-		e.country = muster.Country(codeText(&a.coder, string(e.country), a.buf[:], &a.bad))
+		e.country = muster.Country(codeText(&a.coder, ctxText, string(e.country), a.buf[:], &a.bad))
 		e.network = muster.Network(a.tree(ctxNetwork, 3, int(e.network)&7))
 	}
 	if len(a.devOrd) > 0 {
@@ -696,12 +695,13 @@ type words struct {
 	c    *coder
 	buf  []byte
 	list []string // used last first
+	text int      // contexts of new words
 	hit  int
 	bad  bool
 }
 
 func (w *words) reset(c *coder, buf []byte) {
-	w.c, w.buf, w.hit, w.bad = c, buf, 0, false
+	w.c, w.buf, w.hit, w.bad, w.text = c, buf, 0, false, ctxText
 	w.list = append(w.list[:0], "")
 }
 
@@ -737,7 +737,7 @@ func (w *words) code(ctx int, s string) string {
 		w.list[0] = s
 		return s
 	}
-	s = codeText(w.c, s, w.buf, &w.bad)
+	s = codeText(w.c, w.text, s, w.buf, &w.bad)
 	if w.c.read && w.c.spent() {
 		w.bad = true
 	}
@@ -748,11 +748,7 @@ func (w *words) code(ctx int, s string) string {
 }
 
 // codeText codes one string.
-func codeText(c *coder, s string, buf []byte, bad *bool) string {
-	return codeTextAt(c, ctxText, s, buf, bad)
-}
-
-func codeTextAt(c *coder, ctx int, s string, buf []byte, bad *bool) string {
+func codeText(c *coder, ctx int, s string, buf []byte, bad *bool) string {
 	n := int(c.number(ctx, ctx+lengthContexts, uint64(len(s))))
 	if n > len(buf) || n < 0 {
 		*bad = true

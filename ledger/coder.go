@@ -27,8 +27,9 @@ type coder struct {
 }
 
 const (
-	half      = 1<<31 | 0 // an even chance, never seen
-	seenLimit = 30        // how far a context looks back
+	half      = 1 << 31 // an even chance, never seen
+	leftOut   = 8       // zeros that are left out at the end, at most
+	seenLimit = 30      // how far a context looks back
 	top       = 1 << 24
 )
 
@@ -63,7 +64,7 @@ func (c *coder) next() byte {
 }
 
 // spent reports whether more was read than any writer can have left out.
-func (c *coder) spent() bool { return c.at > len(c.in)+8 }
+func (c *coder) spent() bool { return c.at > len(c.in)+leftOut }
 
 // bit codes one bit in its context.
 func (c *coder) bit(ctx int, b int) int {
@@ -172,8 +173,10 @@ func (c *coder) finish(n int) []byte {
 	for range 5 {
 		c.shift()
 	}
-	for len(c.out) > n && c.out[len(c.out)-1] == 0 {
-		c.out = c.out[:len(c.out)-1]
+	for range leftOut {
+		if len(c.out) > n && c.out[len(c.out)-1] == 0 {
+			c.out = c.out[:len(c.out)-1]
+		}
 	}
 	return c.out
 }

@@ -6,14 +6,6 @@ import (
 	"pgregory.net/rapid"
 )
 
-func evens(n int) []uint32 {
-	p := make([]uint32, n)
-	for i := range p {
-		p[i] = half
-	}
-	return p
-}
-
 func TestCoderComesBack(t *testing.T) {
 	t.Parallel()
 	type step struct {
@@ -48,7 +40,7 @@ func TestCoderComesBack(t *testing.T) {
 			}
 		}
 		prefix := []byte("before")
-		w := writer(evens(1024), prefix)
+		w := writer(evenStart(1024), prefix)
 		for _, s := range steps {
 			run(&w, s)
 		}
@@ -56,7 +48,7 @@ func TestCoderComesBack(t *testing.T) {
 		if string(out[:len(prefix)]) != "before" {
 			t.Fatal("what was there before is gone")
 		}
-		r := reader(evens(1024), out[len(prefix):])
+		r := reader(evenStart(1024), out[len(prefix):])
 		for i, s := range steps {
 			if got := run(&r, s); got != s.v {
 				t.Fatalf("step %d of %d: %d, want %d", i, len(steps), got, s.v)
@@ -74,7 +66,7 @@ func TestCoderCarries(t *testing.T) {
 	state := uint32(1)
 	for round := range 300 {
 		var list []int
-		w := writer(evens(4), nil)
+		w := writer(evenStart(4), nil)
 		ones := uint64(1)<<(round%40) - 1
 		w.direct(round%40, ones)
 		for range 2000 {
@@ -86,7 +78,7 @@ func TestCoderCarries(t *testing.T) {
 			list = append(list, b)
 			w.bit(round%4, b)
 		}
-		r := reader(evens(4), w.finish(0))
+		r := reader(evenStart(4), w.finish(0))
 		if got := r.direct(round%40, 0); got != ones {
 			t.Fatalf("round %d: %x, want %x", round, got, ones)
 		}

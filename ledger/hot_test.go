@@ -34,6 +34,7 @@ type hotBundle struct {
 	db     *failing
 	vault  *vault.Vault
 	hot    *ledger.Hot
+	serial int
 
 	mu  sync.Mutex
 	now time.Time

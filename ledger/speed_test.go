@@ -1,10 +1,10 @@
 package ledger
 
 import (
-	"testing"
-	"time"
 	"net/netip"
 	"slices"
+	"testing"
+	"time"
 
 	"github.com/muster-cip/muster"
 )

@@ -13,9 +13,13 @@ type Ledger struct{ db *DB }
 // LedgerTx is one transaction's view of it.
 type LedgerTx struct{ tx *Tx }
 
+// ledgerPage is the page size of the SQLite file: a chunk of some kilobytes wastes the
+// rest of a small page.
+const ledgerPage = 32 << 10
+
 // OpenLedger opens it. Config is as for Open, with another Path, or another Schema.
 func OpenLedger(ctx context.Context, c Config) (*Ledger, error) {
-	db, err := open(ctx, c, migrations{folder: "migrations/ledger", table: "ledger_schema_version"})
+	db, err := open(ctx, c, migrations{folder: "migrations/ledger", table: "ledger_schema_version", page: ledgerPage})
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"embed"
 	"io/fs"
+	"net/url"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -22,9 +24,15 @@ var migrationFiles embed.FS
 type migrations struct {
 	folder string
 	table  string // where their versions are kept
+	page   int    // of a new SQLite file, bytes; 0: SQLite's own
 }
 
 func (m migrations) runSQLite(ctx context.Context, file string) error {
+	if m.page > 0 {
+		if err := m.setPage(ctx, file); err != nil {
+			return err
+		}
+	}
 	db, err := sql.Open("sqlite", sqliteDSN(file, false))
 	if err != nil {
 		return sqliteError(err)
@@ -32,6 +40,42 @@ func (m migrations) runSQLite(ctx context.Context, file string) error {
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	return m.run(ctx, db, database.DialectSQLite3, func(s string) string { return s })
+}
+
+// setPage gives a new file its page size: before anything else is said to it, and by
+// itself, for a connection string that sets the journal's mode first makes the file with
+// SQLite's own size and says nothing. A file that is there keeps what it has.
+func (m migrations) setPage(ctx context.Context, file string) error {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		abs = file
+	}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: abs}).String())
+	if err != nil {
+		return sqliteError(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	var tables int
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+		return sqliteError(err)
+	}
+	if tables > 0 {
+		return nil
+	}
+	for _, q := range []string{"PRAGMA page_size = " + strconv.Itoa(m.page), "PRAGMA journal_mode = WAL"} {
+		if _, err := db.ExecContext(ctx, q); err != nil {
+			return sqliteError(err)
+		}
+	}
+	var page int
+	if err := db.QueryRowContext(ctx, `PRAGMA page_size`).Scan(&page); err != nil {
+		return sqliteError(err)
+	}
+	if page != m.page {
+		return muster.Errorf(muster.CodeInternal, "the file has pages of %d bytes, not %d", page, m.page)
+	}
+	return nil
 }
 
 // run brings db to the newest file's number, and refuses a db that is past it.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,6 +54,11 @@ func openSQLite(ctx context.Context, c Config, m migrations) (_ *sqliteDriver, e
 	}
 	if d.write, err = newSQLiteConn(c.Path, false); err != nil {
 		return nil, err
+	}
+	if m.page > 0 { // as many bytes in the log as with pages of 4 kB
+		if err := d.write.plain("PRAGMA wal_autocheckpoint = " + strconv.Itoa(16000*4096/m.page)); err != nil {
+			return nil, err
+		}
 	}
 	for range c.Readers {
 		r, err := newSQLiteConn(c.Path, true)

@@ -327,3 +327,12 @@ func (v *Vault) Question(ctx context.Context, r RevealRequest, name, scope strin
 	}
 	return &Session{v: v, start: e}, nil
 }
+
+// PeriodKey opens an existing key within a session, for the digests of a question.
+// CodeGone where it is destroyed.
+func (s *Session) PeriodKey(ctx context.Context, p Period) (PeriodKey, error) {
+	if err := s.count(0); err != nil {
+		return PeriodKey{}, err
+	}
+	return s.v.existing(ctx, p)
+}
