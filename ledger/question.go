@@ -53,8 +53,8 @@ type Ask struct {
 // Bounds of questions. Longer ones are asked in parts, each with its leaf.
 const (
 	MaxCameFrom = 31 * 24 * time.Hour
-	MaxUsed     = 366 * 24 * time.Hour
-	MaxShares   = 92 * 24 * time.Hour
+	MaxUsed     = 12 * MaxCameFrom
+	MaxShares   = 3 * MaxCameFrom
 	MaxWithin   = 24 * time.Hour
 	MaxPage     = 1000
 
