@@ -36,6 +36,7 @@ type EventData struct {
 	Customer     string  `json:"customer,omitempty"`
 	Decision     string  `json:"decision,omitempty"`
 	Review       string  `json:"review,omitempty"`
+	Hit          string  `json:"hit,omitempty"`
 	State        string  `json:"state,omitempty"`         // of the application
 	AccountState string  `json:"account_state,omitempty"` //
 	Outcome      Outcome `json:"outcome,omitempty"`

@@ -24,7 +24,7 @@ type file struct {
 	claimsAt    time.Time            // of the customer's latest claims
 
 	claims   *muster.Application               // opened already; nil: not
-	watch    Watch                             // lists that facts were screened against; nil: none
+	watch    *Watch                            // lists that facts were screened against; nil: none
 	compared map[string]*muster.ScreeningQuery // by subject id, and "payer": of a screening made now
 	hits     []*hit                            // nil: not loaded
 }

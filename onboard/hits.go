@@ -2,11 +2,14 @@ package onboard
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/screen"
 	"github.com/muster-cip/muster/tlog"
+	"github.com/muster-cip/muster/vault"
 )
 
 // HitFinding is a person's finding on a hit, agreed on by as many as it takes.
@@ -50,7 +53,7 @@ func (s *Service) ResolveHit(ctx context.Context, tx Tx, r *muster.HitRecord, by
 	r.Findings++
 	h.finding = &found{Reason: x.Reason}
 	if f.watch != nil {
-		h.finding.Entry = material(f.watch.Entry(h.List, h.entry))
+		h.finding.Entry = material(f.watch.Index.Entry(h.List, h.entry))
 	}
 	who := h.Subject
 	if h.Of == muster.HitOfPayer {
@@ -77,6 +80,27 @@ func (s *Service) ResolveHit(ctx context.Context, tx Tx, r *muster.HitRecord, by
 	}
 	_, err = s.redecide(ctx, tx, f, eventHit, nil)
 	return err
+}
+
+// EventHitOverdue tells listeners that the reporting clock of a hit has run out.
+const EventHitOverdue = "hit.overdue"
+
+// HitOverdue tells listeners that a hit which is true was not reported in time.
+func (s *Service) HitOverdue(ctx context.Context, id string) error {
+	return s.DB.InTx(ctx, func(tx Tx) error {
+		h, err := tx.Hit(ctx, id)
+		if err != nil || h.State != muster.HitTrue || !h.Reported.IsZero() || tx.Now().Before(h.Due) || !s.Listeners.Any() {
+			return err
+		}
+		id := muster.NewID(muster.PrefixMessage, tx.Now())
+		payload, err := json.Marshal(muster.Event{ID: id, Type: EventHitOverdue, At: tx.Now(), Data: muster.EventData{
+			Application: h.Application, Customer: h.Customer, Hit: h.ID,
+		}})
+		if err != nil {
+			return muster.Errorf(muster.CodeInternal, "an event cannot be written: %w", err)
+		}
+		return tx.Enqueue(ctx, &muster.Job{ID: id, Kind: muster.JobPublish, Ref: h.Application, Payload: payload, RunAt: tx.Now()})
+	})
 }
 
 // eventScreened is the event of a decision that a change of a list caused.
@@ -124,4 +148,104 @@ func (s *Service) Rescreen(ctx context.Context, customer string) (decided bool, 
 		return s.redecide(ctx, tx, f, eventScreened, nil)
 	})
 	return decided && err == nil, err
+}
+
+// HitExplained is a hit with what only somebody who may see the names sees: the
+// entry, and how it was compared with what is on file.
+type HitExplained struct {
+	Hit         string              `json:"hit"`
+	Entry       *muster.ListEntry   `json:"entry,omitempty" doc:"as it is published now; absent where it has left its list"`
+	EntryID     string              `json:"entry_id" doc:"the publisher's own id"`
+	Explanation *screen.Explanation `json:"explanation,omitempty" doc:"word by word; absent where the entry has left its list"`
+	Reason      string              `json:"reason,omitempty" doc:"of the finding that stands"`
+}
+
+// ExplainHit shows an operator a hit in full, for a purpose. The leaf that says so
+// is durable before a value is opened. Nothing of it is kept: it is computed from
+// the sealed claims and the lists in effect.
+func (s *Service) ExplainHit(ctx context.Context, by muster.Principal, id string, r RevealRequest) (*HitExplained, error) {
+	if err := s.mayReveal(r.Purpose); err != nil {
+		return nil, err
+	}
+	var h *muster.HitRecord
+	var items []vault.Item
+	pointer := ""
+	if err := s.DB.View(ctx, func(tx Tx) (err error) {
+		if h, err = tx.Hit(ctx, id); err != nil {
+			return err
+		}
+		subjects, err := tx.Subjects(ctx, h.Customer)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(subjects, func(x *muster.SubjectRecord) bool { return x.ID == h.Subject })
+		if i < 0 || !subjects[i].Erased.IsZero() {
+			return muster.Errorf(muster.CodeGone, "the person of this hit is erased")
+		}
+		pointer = subjects[i].Pointer
+		c, err := tx.Claims(ctx, h.Subject, 0)
+		if err != nil {
+			return err
+		}
+		key := subjects[i].Key
+		items = append(items,
+			vault.Item{KeyID: key, Place: hitPlace(h, "found"), Sealed: h.Found},
+			vault.Item{KeyID: key, Place: claimsPlace(h.Subject, c.Revision), Sealed: c.Sealed})
+		if h.Finding != nil {
+			items = append(items, vault.Item{KeyID: key, Place: hitPlace(h, "finding"), Sealed: h.Finding})
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	values, err := s.Vault.Reveal(ctx, vault.RevealRequest{Operator: by.Operator, Purpose: vault.Purpose(r.Purpose), Case: r.Case, Items: items}, s.Journal)
+	if err != nil {
+		return nil, err
+	}
+	if values[0] == nil {
+		return nil, muster.Errorf(muster.CodeGone, "the person of this hit is erased")
+	}
+	var saw seen
+	var p piece
+	if err := json.Unmarshal(values[0], &saw); err != nil {
+		return nil, muster.Errorf(muster.CodeInternal, "a sealed hit is not what it should be: %w", err)
+	}
+	if err := decodePiece(values[1], &p); err != nil {
+		return nil, err
+	}
+	out := &HitExplained{Hit: h.ID, EntryID: saw.Entry}
+	if len(values) > 2 {
+		var f found
+		if err := json.Unmarshal(values[2], &f); err != nil {
+			return nil, muster.Errorf(muster.CodeInternal, "a sealed finding is not what it should be: %w", err)
+		}
+		out.Reason = f.Reason
+	}
+	s.explain(h, &p, pointer, out)
+	return out, nil
+}
+
+// explain compares again, by the lists in effect.
+func (s *Service) explain(h *muster.HitRecord, p *piece, pointer string, out *HitExplained) {
+	enforce, observe := s.Programme.At(s.Clock())
+	w, wanted := s.watching(slices.Concat(enforce, observe))
+	if w == nil {
+		return
+	}
+	q := queryOf(p)
+	if h.Of == muster.HitOfPayer {
+		app, err := unite([]place{{pointer, *p}})
+		if err != nil {
+			return
+		}
+		payer, ok := payerOf(app, nil)
+		if !ok {
+			return
+		}
+		q = payer.Query
+	}
+	out.Entry = w.Index.Entry(h.List, out.EntryID)
+	if x, ok := w.Index.Explain(&q, h.List, out.EntryID, options(wanted)); ok {
+		out.Explanation = &x
+	}
 }

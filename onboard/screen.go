@@ -12,28 +12,33 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/policy"
+	"github.com/muster-cip/muster/screen"
 	"github.com/muster-cip/muster/vault"
 )
 
-// Compare says how names are compared.
-type Compare struct {
-	Floor   float64
-	Limit   int
-	Weights map[string]float64 // by the matcher's names; none: its own
-}
-
-// Watch is the watch lists in effect at one instant, compiled (package screen
-// behind it). It does not change; another takes its place.
-type Watch interface {
-	Refs() []muster.ListRef
-	Matcher() int
-	Search(q *muster.ScreeningQuery, c Compare) []muster.Candidate // best first
-	Entry(list, id string) *muster.ListEntry                       // nil: it is not there
+// Watch is the watch lists in effect at one instant, compiled. It does not change;
+// another takes its place.
+type Watch struct {
+	Index *screen.Index
+	Refs  []muster.ListRef // by id of the list
 }
 
 // Lists says which watch lists are in effect.
 type Lists interface {
-	Watch() Watch // nil: none is
+	Watch() *Watch // nil: none is
+	// Touched lists the entries that a change of a list added or changed, and those it removed.
+	Touched(ctx context.Context, o muster.SweepOrder) (touched, removed []string, err error)
+}
+
+// options of a search by what packs want.
+func options(w policy.Wanted) screen.Options {
+	o := screen.Options{Floor: w.Floor, Limit: muster.MaxCandidates}
+	if len(w.Weights) > 0 {
+		if weights, err := screen.WeightsOf(w.Weights); err == nil { // a pack with others is not activated
+			o.Weights = &weights
+		}
+	}
+	return o
 }
 
 // Screened is somebody to be compared: on the file by pointer, or the payer.
@@ -160,8 +165,9 @@ func partialDate(s string) (muster.PartialDate, bool) {
 
 // screenOn compares everybody on a file whose claims are open with the lists in
 // effect and writes the facts. It needs no store. f learns what was compared.
-func screenOn(w Watch, wanted policy.Wanted, f *file, facts *muster.Facts) {
+func screenOn(w *Watch, wanted policy.Wanted, f *file, facts *muster.Facts) {
 	f.watch, f.compared = w, map[string]*muster.ScreeningQuery{}
+	o := options(wanted)
 	facts.Payment.Screening = nil
 	at := map[string]int{}
 	for i := range facts.Subjects {
@@ -169,7 +175,7 @@ func screenOn(w Watch, wanted policy.Wanted, f *file, facts *muster.Facts) {
 		at[facts.Subjects[i].Pointer] = i
 	}
 	for _, x := range queries(f.claims) {
-		out := search(w, wanted, &x.Query)
+		out := search(w, wanted, &x.Query, o)
 		if x.Of == muster.HitOfPayer {
 			facts.Payment.Screening = out
 			f.compared[x.Of] = &x.Query
@@ -182,16 +188,15 @@ func screenOn(w Watch, wanted policy.Wanted, f *file, facts *muster.Facts) {
 	}
 }
 
-func search(w Watch, wanted policy.Wanted, q *muster.ScreeningQuery) *muster.Screening {
+func search(w *Watch, wanted policy.Wanted, q *muster.ScreeningQuery, o screen.Options) *muster.Screening {
 	return &muster.Screening{
-		Lists: w.Refs(), Matcher: w.Matcher(), Weights: muster.WeightsText(wanted.Weights), Floor: wanted.Floor,
-		Candidates: w.Search(q, Compare{Floor: wanted.Floor, Limit: muster.MaxCandidates, Weights: wanted.Weights}),
+		Lists: w.Refs, Matcher: screen.Version, Weights: muster.WeightsText(wanted.Weights), Floor: wanted.Floor, Candidates: w.Index.Search(q, o),
 	}
 }
 
 // watching is the lists in effect and what packs ask of them; nil where no list is
 // in effect or no pack asks.
-func (s *Service) watching(packs []*policy.Pack) (Watch, policy.Wanted) {
+func (s *Service) watching(packs []*policy.Pack) (*Watch, policy.Wanted) {
 	wanted, asked := policy.ScreeningWanted(packs)
 	if !asked || s.Lists == nil {
 		return nil, wanted
@@ -201,9 +206,9 @@ func (s *Service) watching(packs []*policy.Pack) (Watch, policy.Wanted) {
 
 // fresh reports whether a screening says what one made now would: same lists, same
 // matcher, same weights, no higher floor.
-func fresh(s *muster.Screening, w Watch, wanted policy.Wanted) bool {
-	return s != nil && s.Matcher == w.Matcher() && s.Floor <= wanted.Floor && s.Weights == muster.WeightsText(wanted.Weights) &&
-		slices.EqualFunc(s.Lists, w.Refs(), func(a, b muster.ListRef) bool { return a.List == b.List && a.Digest == b.Digest })
+func fresh(s *muster.Screening, w *Watch, wanted policy.Wanted) bool {
+	return s != nil && s.Matcher == screen.Version && s.Floor <= wanted.Floor && s.Weights == muster.WeightsText(wanted.Weights) &&
+		slices.EqualFunc(s.Lists, w.Refs, func(a, b muster.ListRef) bool { return a.List == b.List && a.Digest == b.Digest })
 }
 
 // screen brings the screening in facts up to the lists in effect and loads the
@@ -383,7 +388,7 @@ func (s *Service) openHits(f *file, facts *muster.Facts, hits []policy.Found, no
 		is[pair{facts.Subjects[h.Subject].ID, h.Of, h.Candidate.List, h.Candidate.Entry}] = h
 	}
 	loaded := map[string]bool{}
-	for _, l := range f.watch.Refs() {
+	for _, l := range f.watch.Refs {
 		loaded[l.List] = true
 	}
 	for _, h := range f.hits {
@@ -420,7 +425,7 @@ func thousandths(score float64) int { return int(score*1000 + 0.5) }
 
 // judgeHit moves one hit. x is its candidate where that is a hit now, else nil.
 func (s *Service) judgeHit(f *file, h *hit, x *policy.Found, now time.Time) {
-	entry := f.watch.Entry(h.List, h.entry)
+	entry := f.watch.Index.Entry(h.List, h.entry)
 	if gone := entry == nil; gone != h.Gone {
 		h.Gone, h.dirty = gone, true
 	}

@@ -37,6 +37,7 @@ type Config struct {
 	Measures    Measures // nil: there is no register of special measures
 	Clock       muster.Clock
 	Mode        string // production | sandbox
+	SweepPage   int    // customers that a sweep reads, opens and compares together; 0: 4,000
 	CustomerURL string // where customers meet needs; {application} stands for the id
 	Ways        Ways
 }
@@ -48,7 +49,12 @@ type Service struct {
 }
 
 // New makes a Service.
-func New(c Config) *Service { return &Service{Config: c, states: newStates()} }
+func New(c Config) *Service {
+	if c.SweepPage <= 0 {
+		c.SweepPage = 4000
+	}
+	return &Service{Config: c, states: newStates()}
+}
 
 // Apply takes an application from its first byte to a recorded decision.
 //
@@ -156,7 +162,7 @@ type draft struct {
 	index    []muster.IndexRow
 	digests  digests
 	customer string
-	watch    Watch // lists that the facts were screened against; nil: none
+	watch    *Watch // lists that the facts were screened against; nil: none
 	guess    *guess
 }
 

@@ -22,6 +22,7 @@ type Tx interface {
 	Files
 	Findings
 	Hits
+	Book
 	Indexes
 	Log
 	Jobs
@@ -69,6 +70,18 @@ type Hits interface {
 	Hit(ctx context.Context, id string) (*muster.HitRecord, error)
 	HitsOf(ctx context.Context, customer string) ([]*muster.HitRecord, error) // oldest first
 	PutHit(ctx context.Context, r *muster.HitRecord) error
+}
+
+// Book is everybody on file, as jobs over all of them read it, and how far these are.
+type Book interface {
+	CustomersAfter(ctx context.Context, p muster.Page) ([]string, error)
+	CountCustomers(ctx context.Context) (int, error)
+	Book(ctx context.Context, after, last string) ([]muster.BookRow, error)
+	DecidedBetween(ctx context.Context, from, until time.Time) ([]string, error)
+	HitsOn(ctx context.Context, list string) ([]muster.HitRecord, error)
+	Sweep(ctx context.Context, id string) (*muster.SweepRecord, error)
+	PutSweep(ctx context.Context, r *muster.SweepRecord) error
+	HeldJob(ctx context.Context, id string, fence int64) error // CodeStale: the job is another's by now
 }
 
 // Indexes are the blind indexes.

@@ -206,8 +206,8 @@ func (c *compiler) screening() {
 		c.fault("screening", "1:1: screening: the floor is above a threshold")
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Weights)) {
-		if w := s.Weights[name]; !nameOfWeight.MatchString(name) || w < 0 || w > 10 {
-			c.fault("screening", "1:1: screening: a weight has a name ([a-z_]) and is 0 to 10")
+		if w := s.Weights[name]; !nameOfWeight.MatchString(name) || w < -1 || w > 1 {
+			c.fault("screening", "1:1: screening: a weight has a name ([a-z_]) and is -1 to 1")
 		}
 	}
 	if s.Resolve != "" && !slices.ContainsFunc(c.p.doc.Roles, func(r Role) bool { return r.ID == s.Resolve }) {

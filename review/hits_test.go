@@ -261,8 +261,10 @@ func TestEntryThatLeavesItsList(t *testing.T) {
 
 func TestEverybodyOnFileIsScreened(t *testing.T) {
 	t.Parallel()
-	wallet := muster.ListEntry{ID: "2001", Kind: muster.ListedEntity, Names: []muster.ListedName{{Full: "Nobody Of That Name"}},
-		Identifiers: []muster.ListedIdentifier{{Kind: muster.IdentWallet, Value: "0xAb5801a7D398351b8bE11C439e05C5B3259aeC9B"}}}
+	wallet := muster.ListEntry{
+		ID: "2001", Kind: muster.ListedEntity, Names: []muster.ListedName{{Full: "Nobody Of That Name"}},
+		Identifiers: []muster.ListedIdentifier{{Kind: muster.IdentWallet, Value: "0xAb5801a7D398351b8bE11C439e05C5B3259aeC9B"}},
+	}
 	for name, c := range map[string]struct {
 		app  func() *muster.Application
 		what func(h *muster.HitRecord) bool

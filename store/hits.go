@@ -34,11 +34,11 @@ func (tx *Tx) Hits(ctx context.Context, state string, p muster.Page) ([]*muster.
 	return all(ctx, tx, scanHit, `SELECT `+hitColumns+` FROM hits WHERE state = ? AND id > ? ORDER BY id LIMIT ?`, state, p.After, p.Limit)
 }
 
-// HitCustomers lists the customers with a hit under a digest that is not moot, in
-// the order of their ids.
-func (tx *Tx) HitCustomers(ctx context.Context, listed []byte) ([]string, error) {
-	return all(ctx, tx, func(r row) (s string, err error) { return s, r.scan(&s) },
-		`SELECT DISTINCT customer FROM hits WHERE listed = ? AND state <> 'moot' ORDER BY customer`, listed)
+// HitsOn lists the hits on entries of a list that are not moot: whose each is, and
+// the digest of its entry.
+func (tx *Tx) HitsOn(ctx context.Context, list string) ([]muster.HitRecord, error) {
+	return all(ctx, tx, func(r row) (x muster.HitRecord, err error) { return x, r.scan(&x.Customer, &x.Listed) },
+		`SELECT customer, listed FROM hits WHERE list = ? AND state <> 'moot' ORDER BY customer`, list)
 }
 
 // PutHit inserts or updates by version.
@@ -113,15 +113,13 @@ func (tx *Tx) HeldJob(ctx context.Context, id string, fence int64) error {
 }
 
 // Book reads the claims of everybody who stands on the file of a customer with an
-// account that is not closed: of at most p.Limit customers after p.After, in the order of their ids.
-func (tx *Tx) Book(ctx context.Context, p muster.Page) ([]muster.BookRow, error) {
+// account that is not closed: of the customers after one, up to another.
+func (tx *Tx) Book(ctx context.Context, after, last string) ([]muster.BookRow, error) {
 	return all(ctx, tx, scanBook, `SELECT s.customer, s.id, s.pointer, s.sealed_under, c.revision, c.sealed
-		FROM (SELECT id FROM customers WHERE id > ? ORDER BY id LIMIT ?) u
-		JOIN subjects s ON s.customer = u.id
-		JOIN claims c ON c.subject = s.id AND c.revision = s.revision
-		WHERE s.pointer <> '' AND s.erased = 0
-			AND EXISTS (SELECT 1 FROM accounts a WHERE a.customer = u.id AND a.state <> 'closed')
-		ORDER BY s.customer, s.id`, p.After, p.Limit)
+		FROM subjects s JOIN claims c ON c.subject = s.id AND c.revision = s.revision
+		WHERE s.customer > ? AND s.customer <= ? AND s.pointer <> '' AND s.erased = 0
+			AND EXISTS (SELECT 1 FROM accounts a WHERE a.customer = s.customer AND a.state <> 'closed')
+		ORDER BY s.customer, s.id`, after, last)
 }
 
 func scanBook(r row) (x muster.BookRow, err error) {
@@ -140,8 +138,9 @@ func (tx *Tx) CountCustomers(ctx context.Context) (int, error) {
 	return int(n), err
 }
 
-// DecidedSince lists the customers whose applications were decided at or after t.
-func (tx *Tx) DecidedSince(ctx context.Context, t time.Time) ([]string, error) {
+// DecidedBetween lists the customers whose applications were decided from one time
+// on and before another.
+func (tx *Tx) DecidedBetween(ctx context.Context, from, until time.Time) ([]string, error) {
 	return all(ctx, tx, func(r row) (s string, err error) { return s, r.scan(&s) },
-		`SELECT DISTINCT customer FROM decisions WHERE id > ? AND at >= ? ORDER BY customer`, firstID(muster.PrefixDecision, t), t)
+		`SELECT DISTINCT customer FROM decisions WHERE id > ? AND at >= ? AND at < ? ORDER BY customer`, firstID(muster.PrefixDecision, from), from, until)
 }
