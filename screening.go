@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // ScreeningQuery is one person or thing to compare with the watch lists. All of
@@ -58,6 +59,25 @@ func WeightsText(weights map[string]float64) string {
 	}
 	slices.Sort(list)
 	return strings.Join(list, " ")
+}
+
+// ParsePartialDate reads YYYY, YYYY-MM or YYYY-MM-DD.
+func ParsePartialDate(s string) (d PartialDate, ok bool) {
+	for _, layout := range []string{"2006", "2006-01", time.DateOnly} {
+		t, err := time.Parse(layout, s)
+		if err != nil {
+			continue
+		}
+		d = PartialDate{Year: t.Year()}
+		if len(s) > 4 {
+			d.Month = int(t.Month())
+		}
+		if len(s) > 7 {
+			d.Day = t.Day()
+		}
+		return d, t.Year() > 0
+	}
+	return d, false
 }
 
 // HitState is where a hit stands.

@@ -46,6 +46,11 @@ type Config struct {
 	Files        Files
 	Reviews      Reviews
 	ReviewList   ReviewList
+	Hits         Hits
+	HitReveals   HitReveals
+	HitList      HitList
+	Lookups      Lookups
+	Tunings      Tunings
 	Programme    Programme
 	Packs        PackList
 	Measures     Measures
@@ -123,6 +128,11 @@ func (c *Config) missing() (names []string) {
 		{"Files", c.Files != nil},
 		{"Reviews", c.Reviews != nil},
 		{"ReviewList", c.ReviewList != nil},
+		{"Hits", c.Hits != nil},
+		{"HitReveals", c.HitReveals != nil},
+		{"HitList", c.HitList != nil},
+		{"Lookups", c.Lookups != nil},
+		{"Tunings", c.Tunings != nil},
 		{"Programme", c.Programme != nil},
 		{"Packs", c.Packs != nil},
 		{"Measures", c.Measures != nil},

@@ -51,6 +51,7 @@ func customerRow(r *muster.CustomerRecord) CustomerRow {
 type Customer struct {
 	CustomerRow
 	Accounts []Account `json:"accounts" nullable:"false"`
+	Holds    []string  `json:"holds" nullable:"false" doc:"hits that are true: no refund and no erasure of this customer by itself while there is one"`
 }
 
 func (a *API) listCustomers(ctx context.Context, in *Paging) (*listOutput[CustomerRow], error) {
@@ -79,7 +80,16 @@ func (a *API) getCustomer(ctx context.Context, in *customerInput) (*customerOutp
 	if err != nil {
 		return nil, err
 	}
-	out := &customerOutput{etag(r.Version), Customer{customerRow(r), make([]Account, 0, len(accounts))}}
+	hits, err := a.HitList.HitsOf(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &customerOutput{etag(r.Version), Customer{customerRow(r), make([]Account, 0, len(accounts)), []string{}}}
+	for _, h := range hits {
+		if h.Holds() {
+			out.Body.Holds = append(out.Body.Holds, h.ID)
+		}
+	}
 	for _, acc := range accounts {
 		out.Body.Accounts = append(out.Body.Accounts, accountOf(acc))
 	}

@@ -94,6 +94,17 @@ func (a *API) routes() []*route {
 		{get, "/v1/gate/changes", muster.ScopeGateFollow, "followGate", ok, 0, "What changes at the gate from a state on: a stream that does not end", raw(a.followGate, gateChangesDoc)},
 		{get, "/v1/gate/records", muster.ScopeRead, "listGateRecords", ok, 0, "What the gate answered: every denial, samples of the rest", op(a.listGateRecords)},
 		{post, "/v1/gate/records", muster.ScopeGateFollow, "putGateRecords", none, batch, "What an edge answered", op(a.putGateRecords)},
+		{get, "/v1/hits", muster.ScopeRead, "listHits", ok, 0, "Hits on watch lists, oldest first; which entry is behind a reveal", op(a.listHits)},
+		{get, "/v1/hits/{hit}", muster.ScopeRead, "getHit", ok, 0, "A hit", op(a.getHit)},
+		{post, "/v1/hits/{hit}/resolution", muster.ScopeReview, "resolveHit", ok, match, "Find a hit true or false; 202 while it waits for a second operator", op(a.resolveHit, resolveHitDoc)},
+		{post, "/v1/hits/{hit}/report", muster.ScopeReview, "reportHit", ok, match, "Record that a true hit was reported, which stops its clock", op(a.reportHit)},
+		{post, "/v1/hits/{hit}/reveal", muster.ScopeReveal, "revealHit", ok, 0, "See the entry of a hit and how it was compared, word by word, for a purpose, on the record", op(a.revealHit)},
+
+		{post, "/v1/screenings", muster.ScopeScreen, "screenNames", ok, 0, "Compare a batch of names with the watch lists; nothing of it is kept", raw(a.screenNames, screenNamesDoc)},
+		{post, "/v1/screenings/forecasts", muster.ScopeScreen, "beginForecast", later, once, "Begin a forecast of hits at each threshold, over everybody on file", op(a.beginTune)},
+		{post, "/v1/screenings/labels", muster.ScopeScreen, "scoreLabels", ok, 0, "Precision and recall on labelled pairs, at each threshold", op(a.labelled)},
+		{get, "/v1/sweeps", muster.ScopeRead, "listSweeps", ok, 0, "Screenings of everybody on file, and how far they are", op(a.listSweeps)},
+		{get, "/v1/sweeps/{sweep}", muster.ScopeRead, "getSweep", ok, 0, "A screening of everybody on file", op(a.getSweep)},
 
 		{get, "/v1/packs", muster.ScopeRead, "listPacks", ok, 0, "Policy packs and their activations", op(a.listPacks)},
 		{get, "/v1/packs/{digest}/source", muster.ScopeRead, "getPackSource", ok, 0, "A pack's bytes, as they were compiled", raw(a.getPackSource, packSourceDoc)},

@@ -146,6 +146,50 @@ func (h *house) Review(_ context.Context, id string) (*muster.ReviewRecord, erro
 	return &muster.ReviewRecord{ID: id, Version: 1, Proposal: []byte("sealed")}, h.did(id)
 }
 
+func (h *house) ResolveHit(_ context.Context, _ muster.Principal, id string, v int64, f review.HitFinding) (*muster.HitRecord, bool, error) {
+	return &muster.HitRecord{ID: id, Version: v + 1}, f.Finding == muster.HitFalse, h.did(id, v, f)
+}
+
+func (h *house) ReportHit(_ context.Context, _ muster.Principal, id string, v int64, x review.HitReport) (*muster.HitRecord, error) {
+	return &muster.HitRecord{ID: id, Version: v + 1}, h.did(id, v, x)
+}
+
+func (h *house) ExplainHit(_ context.Context, _ muster.Principal, id string, r onboard.RevealRequest) (*onboard.HitExplained, error) {
+	return &onboard.HitExplained{Hit: id}, h.did(id, r)
+}
+
+func (h *house) ListHits(_ context.Context, state string, p muster.Page) ([]*muster.HitRecord, error) {
+	return []*muster.HitRecord{{ID: "hit_1", Found: []byte("sealed")}}, h.did(state, p)
+}
+
+func (h *house) HitsOf(context.Context, string) ([]*muster.HitRecord, error) {
+	return []*muster.HitRecord{{ID: "hit_1", State: muster.HitTrue}, {ID: "hit_2", State: muster.HitFalse}}, h.err
+}
+
+func (h *house) Hit(_ context.Context, id string) (*muster.HitRecord, error) {
+	return &muster.HitRecord{ID: id, Version: 1}, h.did(id)
+}
+
+func (h *house) ListSweeps(_ context.Context, p muster.Page) ([]*muster.SweepRecord, error) {
+	return []*muster.SweepRecord{{ID: "swp_1"}}, h.did(p)
+}
+
+func (h *house) Sweep(_ context.Context, id string) (*muster.SweepRecord, error) {
+	return &muster.SweepRecord{ID: id}, h.did(id)
+}
+
+func (h *house) Screen(_ context.Context, _ muster.Principal, qs []muster.ScreeningQuery, floor float64, limit int) (*onboard.NamesFound, error) {
+	return &onboard.NamesFound{Found: make([][]muster.Candidate, len(qs))}, h.did(len(qs), floor, limit)
+}
+
+func (h *house) BeginTune(context.Context, muster.Principal) (*muster.SweepRecord, error) {
+	return &muster.SweepRecord{ID: "swp_1"}, h.did()
+}
+
+func (h *house) Labelled(_ context.Context, _ muster.Principal, l []onboard.Label) (*onboard.Precision, error) {
+	return &onboard.Precision{Labels: len(l)}, h.did(l)
+}
+
 func (h *house) Propose(_ context.Context, by string, p programme.Proposal) (*muster.ActivationRecord, error) {
 	return &muster.ActivationRecord{ID: "act_1", Proposer: by}, h.did(p)
 }
@@ -335,7 +379,7 @@ func configOf(h *house, logs io.Writer) Config {
 		Deployment: Deployment{Mode: muster.ModeSandbox, Version: "v0", Origin: "log.muster.test"},
 		Clock:      func() time.Time { return now }, Log: slog.New(slog.NewJSONHandler(logs, nil)), Metrics: prometheus.NewRegistry(),
 		Tokens: h, Applications: h, Verification: h, Decisions: h, DecisionList: h, Reveals: h, Moves: h, Files: h,
-		Reviews: h, ReviewList: h, Programme: h, Packs: h, Measures: registered{h}, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
+		Reviews: h, ReviewList: h, Hits: h, HitReveals: h, HitList: h, Lookups: h, Tunings: h, Programme: h, Packs: h, Measures: registered{h}, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
 		Deliveries: h, TheLog: h, Idempotency: h, Seals: h, Gate: h, GateRecords: h, GateCentre: &centre{},
 		Methods: []muster.Method{{Name: "document.manual", Kind: muster.Documentary}},
 	}

@@ -39,6 +39,7 @@ func NewLookups(s *Service) *Lookups { return &Lookups{s: s, by: map[string]*loo
 // NamesFound is what a batch of names met.
 type NamesFound struct {
 	Lists     []muster.ListRef
+	Matcher   int
 	Threshold float64 // of the packs in effect; 0: none asks for a screening
 	Found     [][]muster.Candidate
 }
@@ -70,7 +71,7 @@ func (l *Lookups) Screen(ctx context.Context, by muster.Principal, qs []muster.S
 	if limit > 0 {
 		o.Limit = limit
 	}
-	out := &NamesFound{Lists: w.Refs, Threshold: wanted.Threshold, Found: make([][]muster.Candidate, len(qs))}
+	out := &NamesFound{Lists: w.Refs, Matcher: screen.Version, Threshold: wanted.Threshold, Found: make([][]muster.Candidate, len(qs))}
 	for i := range qs {
 		if err := ctx.Err(); err != nil {
 			return nil, muster.Errorf(muster.CodeUnavailable, "the request ended before it was done: %w", err)

@@ -116,7 +116,7 @@ func queryOf(p *piece) muster.ScreeningQuery {
 		}
 		name(p.Party.Name)
 		contacts(p.Party.Email, p.Party.Phone)
-		if d, ok := partialDate(p.Party.DateOfBirth); ok {
+		if d, ok := muster.ParsePartialDate(p.Party.DateOfBirth); ok {
 			q.Births = append(q.Births, d)
 		}
 		q.Nations = slices.Clone(p.Party.Nationalities)
@@ -152,15 +152,6 @@ func queryOf(p *piece) muster.ScreeningQuery {
 		id(muster.IdentIPRange, a.IP, "")
 	}
 	return q
-}
-
-// partialDate reads YYYY-MM-DD.
-func partialDate(s string) (muster.PartialDate, bool) {
-	t, err := time.Parse(time.DateOnly, s)
-	if err != nil {
-		return muster.PartialDate{}, false
-	}
-	return muster.PartialDate{Year: t.Year(), Month: int(t.Month()), Day: t.Day()}, true
 }
 
 // screenOn compares everybody on a file whose claims are open with the lists in

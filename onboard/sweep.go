@@ -83,7 +83,7 @@ func holds(w *Watch, list, digest string) bool {
 
 // sweepRecord finds the record of a job's sweep, or makes it.
 func (s *Service) sweepRecord(ctx context.Context, job *muster.Job, fresh muster.SweepRecord) (r *muster.SweepRecord, err error) {
-	id := muster.PrefixSweep + job.ID[len(job.ID)-26:]
+	id := sweepID(job.ID)
 	err = s.DB.InTx(ctx, func(tx Tx) error {
 		if err := tx.HeldJob(ctx, job.ID, job.Fence); err != nil {
 			return err
@@ -101,6 +101,9 @@ func (s *Service) sweepRecord(ctx context.Context, job *muster.Job, fresh muster
 	})
 	return r, err
 }
+
+// sweepID is the id of the sweep that a job does.
+func sweepID(job string) string { return muster.PrefixSweep + job[len(job)-26:] }
 
 // checkpoint writes down how far a sweep is, as long as the job is still ours.
 func (s *Service) checkpoint(ctx context.Context, job *muster.Job, r *muster.SweepRecord) error {
@@ -122,6 +125,8 @@ type sweep struct {
 	r     *muster.SweepRecord
 	w     *Watch
 	packs []*policy.Pack
+
+	starter string // operator who asked for it, "" where time did
 }
 
 func (x *sweep) run(ctx context.Context, touched, removed []string) (SweepState, error) {
@@ -272,7 +277,7 @@ type customer struct {
 // hands each to fn. While one is compared the next is read. over: to the book's end.
 func (x *sweep) pages(ctx context.Context, fn func(context.Context, []customer) error) (over bool, err error) {
 	session, err := x.Vault.Use(ctx, vault.Job{
-		Name: x.job.Kind, Purpose: "screening", Scope: "everybody on file, from " + or(x.r.Place, "the first"),
+		Name: x.job.Kind, Purpose: "screening", Scope: "everybody on file, from " + or(x.r.Place, "the first"), Starter: x.starter,
 	}, x.Journal)
 	if err != nil {
 		return false, err

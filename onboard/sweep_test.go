@@ -263,4 +263,3 @@ func (s standing) Watch() *onboard.Watch { return s.w }
 func (s standing) Touched(context.Context, muster.SweepOrder) ([]string, []string, error) {
 	return nil, nil, nil
 }
-

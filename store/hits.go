@@ -138,6 +138,12 @@ func (tx *Tx) CountCustomers(ctx context.Context) (int, error) {
 	return int(n), err
 }
 
+// CountCustomersSince counts the customers made at or after t.
+func (tx *Tx) CountCustomersSince(ctx context.Context, t time.Time) (int, error) {
+	n, err := one(ctx, tx, "count", scanInt, `SELECT count(*) FROM customers WHERE id > ? AND made >= ?`, firstID(muster.PrefixCustomer, t), t)
+	return int(n), err
+}
+
 // DecidedBetween lists the customers whose applications were decided from one time
 // on and before another.
 func (tx *Tx) DecidedBetween(ctx context.Context, from, until time.Time) ([]string, error) {
