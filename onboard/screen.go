@@ -462,6 +462,29 @@ func material(e *muster.ListEntry) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// Touched compares two snapshots of a list as far as a person goes by it: the ids of
+// entries that came or changed, and of those that went.
+func Touched(was, is []muster.ListEntry) (touched, removed []string) {
+	before := make(map[string]string, len(was))
+	for i := range was {
+		before[was[i].ID] = material(&was[i])
+	}
+	for i := range is {
+		id := is[i].ID
+		if old, ok := before[id]; !ok || old != material(&is[i]) {
+			touched = append(touched, id)
+		}
+		delete(before, id)
+	}
+	for i := range was {
+		if _, gone := before[was[i].ID]; gone {
+			removed = append(removed, was[i].ID)
+			delete(before, was[i].ID)
+		}
+	}
+	return touched, removed
+}
+
 // sameQuery reports whether two say the same of a person. Where they signed up
 // from is nothing that a finding rests on.
 func sameQuery(a, b *muster.ScreeningQuery) bool {

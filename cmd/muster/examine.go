@@ -145,6 +145,7 @@ func (d *doctor) house(ctx context.Context, h *house) {
 	}{
 		{"operators", func(tx *store.Tx) error { return d.operators(ctx, tx, now) }},
 		{"jobs", func(tx *store.Tx) error { return d.jobs(ctx, tx, now) }},
+		{"hits", func(tx *store.Tx) error { return d.hits(ctx, tx) }},
 		{"clock", func(tx *store.Tx) error { return d.clock(ctx, tx, now) }},
 	} {
 		if err := h.db.View(ctx, look.at); err != nil {
@@ -179,6 +180,25 @@ func (d *doctor) packs(h *house) {
 		}
 	}
 	d.note("packs", fine, "in effect: "+strings.Join(names, ", "), "")
+}
+
+// hits says whether a report is overdue, and what waits for a person.
+func (d *doctor) hits(ctx context.Context, tx *store.Tx) error {
+	c, err := tx.HitCounts(ctx)
+	if err != nil {
+		return err
+	}
+	switch open := c.States[string(muster.HitOpen)]; {
+	case c.Overdue > 0:
+		d.note("hits", fail, fmt.Sprintf("%d reports of true hits are overdue", c.Overdue), "report them, then muster hit report; muster hit list --state true")
+	case c.Running > 0:
+		d.note("hits", warn, fmt.Sprintf("%d true hits wait to be reported, the first by %s; %d are open", c.Running, when(c.NextDue), open), "muster hit list --state true")
+	case open > 0:
+		d.note("hits", fine, fmt.Sprintf("%d are open", open), "muster hit list")
+	default:
+		d.note("hits", fine, "none is open", "")
+	}
+	return nil
 }
 
 func (d *doctor) operators(ctx context.Context, tx *store.Tx, now time.Time) error {

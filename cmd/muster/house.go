@@ -50,6 +50,8 @@ type house struct {
 	centre    *gate.Centre
 	gate      *gate.Gate // of the centre
 	asked     *ask.Recorder
+	watching  *watching
+	lookups   *onboard.Lookups
 
 	out  *outbound.Client // the one way outside
 	book *watch.Book      // the log's tiles and heads
@@ -174,6 +176,7 @@ func (h *house) wire(ctx context.Context) (err error) {
 		return err
 	}
 	h.listeners = &listeners{db: h.db}
+	h.watching = &watching{clock: h.clock}
 	h.centre = gate.NewCentre(gate.CentreConfig{
 		Store: h.db.Gate(), Deployment: h.meta.Deployment, Key: h.vault.GateKey(), Signer: h.vault.SnapshotKey(), Clock: h.clock,
 		Bound: gateBound(h.conf), Rules: h.programme.GateRules, Log: h.log,
@@ -185,13 +188,17 @@ func (h *house) wire(ctx context.Context) (err error) {
 	})
 	h.onboard = onboard.New(onboard.Config{
 		DB: store.As[onboard.Tx](h.db), Vault: h.vault, Journal: h.journal, Checker: h.checker, Programme: h.programme,
-		Listeners: h.listeners, Proofs: h.book, Clock: h.clock, Mode: h.meta.Mode, CustomerURL: h.conf.CustomerURL, Ways: h.ways(),
+		Listeners: h.listeners, Proofs: h.book, Lists: h.watching, Clock: h.clock, Mode: h.meta.Mode, CustomerURL: h.conf.CustomerURL, Ways: h.ways(),
 		Measures: h.register,
 	})
 	h.register.Decider, h.register.Profiles = h.onboard, profiles{h.onboard}
 	h.review = review.New(review.Config{
 		DB: store.As[review.Tx](h.db), Staff: h.staff, Programme: h.programme, Finder: finder{h.onboard},
 	})
+	h.lookups = onboard.NewLookups(h.onboard)
+	if err := h.watching.load(ctx); err != nil {
+		return err
+	}
 	return h.load(ctx)
 }
 
@@ -209,6 +216,11 @@ func (h *house) load(ctx context.Context) error {
 
 // close lets go of everything, in reverse.
 func (h *house) close(ctx context.Context) {
+	if h.lookups != nil {
+		if err := h.lookups.Sweep(ctx, true); err != nil {
+			h.log.Warn("the end of a look-up cannot be recorded", "error", err)
+		}
+	}
 	if h.vault != nil {
 		if err := h.vault.Close(ctx); err != nil {
 			h.log.Warn("the vault did not close cleanly", "error", err)

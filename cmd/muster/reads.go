@@ -87,6 +87,26 @@ func (r *reads) Review(ctx context.Context, id string) (*muster.ReviewRecord, er
 	return view(ctx, r.db, func(tx *store.Tx) (*muster.ReviewRecord, error) { return tx.Review(ctx, id) })
 }
 
+func (r *reads) ListHits(ctx context.Context, state string, page muster.Page) ([]*muster.HitRecord, error) {
+	return view(ctx, r.db, func(tx *store.Tx) ([]*muster.HitRecord, error) { return tx.Hits(ctx, state, page) })
+}
+
+func (r *reads) HitsOf(ctx context.Context, customer string) ([]*muster.HitRecord, error) {
+	return view(ctx, r.db, func(tx *store.Tx) ([]*muster.HitRecord, error) { return tx.HitsOf(ctx, customer) })
+}
+
+func (r *reads) Hit(ctx context.Context, id string) (*muster.HitRecord, error) {
+	return view(ctx, r.db, func(tx *store.Tx) (*muster.HitRecord, error) { return tx.Hit(ctx, id) })
+}
+
+func (r *reads) ListSweeps(ctx context.Context, page muster.Page) ([]*muster.SweepRecord, error) {
+	return view(ctx, r.db, func(tx *store.Tx) ([]*muster.SweepRecord, error) { return tx.Sweeps(ctx, page) })
+}
+
+func (r *reads) Sweep(ctx context.Context, id string) (*muster.SweepRecord, error) {
+	return view(ctx, r.db, func(tx *store.Tx) (*muster.SweepRecord, error) { return tx.Sweep(ctx, id) })
+}
+
 func (r *reads) Operators(ctx context.Context) ([]muster.OperatorRecord, error) {
 	return view(ctx, r.db, func(tx *store.Tx) ([]muster.OperatorRecord, error) { return tx.Operators(ctx) })
 }

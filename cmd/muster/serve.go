@@ -19,6 +19,7 @@ import (
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/api"
 	"github.com/muster-cip/muster/ask"
+	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/outbound"
 	"github.com/muster-cip/muster/store"
 	"github.com/muster-cip/muster/verify/contact"
@@ -97,6 +98,10 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group.Go(func() error { return h.every(ctx, time.Second, "reload", h.load) })
 	group.Go(func() error { return h.centre.Run(ctx) })
 	group.Go(func() error { return h.fillGate(ctx) })
+	group.Go(func() error { return h.every(ctx, time.Second, "watch lists", h.watching.load) })
+	group.Go(func() error {
+		return h.every(ctx, 10*time.Second, "look-ups", func(ctx context.Context) error { return h.lookups.Sweep(ctx, false) })
+	})
 	group.Go(func() error {
 		return h.every(ctx, time.Second, "publish", func(ctx context.Context) error {
 			_, err := h.book.Publish(ctx)
@@ -171,7 +176,8 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Deployment: api.Deployment{Mode: h.meta.Mode, Version: version(), Origin: h.meta.Origin},
 		Clock:      h.clock, Log: h.log, Metrics: registry,
 		Tokens: h.staff, Applications: h.onboard, Verification: h.onboard, Reveals: h.onboard, Moves: h.onboard,
-		Decisions: h.onboard, DecisionList: r, Files: r, Reviews: h.review, ReviewList: r, Programme: h.activate, Packs: r, Measures: h.register,
+		Decisions: h.onboard, DecisionList: r, Files: r, Reviews: h.review, ReviewList: r,
+		Hits: h.review, HitReveals: h.onboard, HitList: r, Lookups: h.lookups, Tunings: h.onboard, Programme: h.activate, Packs: r, Measures: h.register,
 		Staff: h.staff, StaffList: r, Webhooks: hooks, WebhookList: r, Deliveries: hooks, TheLog: h.book,
 		Gate: h.gate, Asked: h.asked, GateRecords: asked{h}, GateCentre: h.centre, PublicURL: h.conf.PublicURL,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
@@ -230,7 +236,17 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 	if err != nil {
 		return nil, nil, err
 	}
+	// A step of a long job ends by itself before its lease does, and goes on at once.
+	long := func(step func(context.Context, *muster.Job) (onboard.SweepState, error)) watch.Duty {
+		return watch.Duty{Workers: 1, Timeout: 50 * time.Second, Handle: watch.GoOn(func(ctx context.Context, job *muster.Job) (bool, time.Duration, string, error) {
+			s, err := step(ctx, job)
+			return s.Done, s.After, s.Code, err
+		})}
+	}
 	duties := map[string]watch.Duty{
+		muster.JobSweep:   long(h.onboard.Sweep),
+		muster.JobTune:    long(h.onboard.Tune),
+		muster.JobHitDue:  {Handle: watch.HitDue(h.onboard.HitOverdue)},
 		muster.JobPublish: {Handle: box.Publish},
 		muster.JobWebhook: {Handle: box.Deliver},
 		muster.JobDue:     {Handle: watch.ApplicationDue(h.onboard), Limit: 24},
@@ -309,6 +325,7 @@ type meters struct {
 	synced   prometheus.Histogram
 	jobs     *prometheus.CounterVec
 	standing *prometheus.GaugeVec
+	due      *prometheus.GaugeVec
 }
 
 func newMeters(r *prometheus.Registry) *meters {
@@ -326,7 +343,10 @@ func newMeters(r *prometheus.Registry) *meters {
 			Name: "muster_records", Help: "Records on file, by kind and state.",
 		}, []string{"kind", "state"}),
 	}
-	r.MustRegister(m.groups, m.synced, m.jobs, m.standing, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.due = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "muster_hit_reports", Help: "Hits that are true and wait to be reported: running, overdue.",
+	}, []string{"clock"})
+	r.MustRegister(m.groups, m.synced, m.jobs, m.standing, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -349,6 +369,15 @@ func (m *meters) count(ctx context.Context, db *store.DB) error {
 			m.standing.WithLabelValues(kind, state).Set(float64(n))
 		}
 	}
+	hits, err := view(ctx, db, func(tx *store.Tx) (*store.HitCounts, error) { return tx.HitCounts(ctx) })
+	if err != nil {
+		return err
+	}
+	for _, state := range muster.HitStates {
+		m.standing.WithLabelValues("hit", string(state)).Set(float64(hits.States[string(state)]))
+	}
+	m.due.WithLabelValues("running").Set(float64(hits.Running))
+	m.due.WithLabelValues("overdue").Set(float64(hits.Overdue))
 	m.standing.WithLabelValues("customer", "").Set(float64(c.Customers))
 	m.standing.WithLabelValues("leaf", "").Set(float64(c.Leaves))
 	m.standing.WithLabelValues("job", "dead").Set(float64(c.DeadJobs))

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"sync"
 
@@ -63,22 +62,7 @@ func (l *Lists) Put(list string, entries ...muster.ListEntry) (digest string) {
 func (l *Lists) Touched(_ context.Context, o muster.SweepOrder) (touched, removed []string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := func(list []muster.ListEntry, id string) *muster.ListEntry {
-		if i := slices.IndexFunc(list, func(e muster.ListEntry) bool { return e.ID == id }); i >= 0 {
-			return &list[i]
-		}
-		return nil
-	}
-	for _, e := range l.before[o.To] {
-		if was := at(l.before[o.From], e.ID); was == nil || !reflect.DeepEqual(*was, e) {
-			touched = append(touched, e.ID)
-		}
-	}
-	for _, e := range l.before[o.From] {
-		if at(l.before[o.To], e.ID) == nil {
-			removed = append(removed, e.ID)
-		}
-	}
+	touched, removed = onboard.Touched(l.before[o.From], l.before[o.To])
 	return touched, removed, nil
 }
 
