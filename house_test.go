@@ -35,7 +35,7 @@ var ranks = map[int]string{
 	0: "compact match durable outbound packs lists", // and the root
 	1: "policy screen lists/* measure verify/* gate vault tlog validate synthetic",
 	2: "journal ledger ask",
-	3: "onboard review watch watchlist register retain programme staff oversight share",
+	3: "edge onboard review watch watchlist register retain programme staff oversight share",
 	4: "api console portal store",
 	5: "cmd/* bench bench/* validate/gen", // programs; gen reads published tables and writes validate/tables
 
@@ -79,7 +79,7 @@ var bans = []ban{
 	{"github.com/jackc/pgx/v5", []string{"store", "bench"}, "as database/sql", ""},
 	{"modernc.org/sqlite", []string{"store", "bench"}, "as database/sql", ""},
 	{"math/rand", nil, "its first version is seeded for the whole process", "math/rand/v2"},
-	{"math/rand/v2", []string{"synthetic", "watch", "bench"}, "what can be guessed must not be a secret: keys, codes and salts come from crypto/rand; watch spreads its retries, bench makes the same year again", "crypto/rand"},
+	{"math/rand/v2", []string{"synthetic", "watch", "edge", "bench"}, "what can be guessed must not be a secret: keys, codes and salts come from crypto/rand; watch and edge spread their retries, bench makes the same year again", "crypto/rand"},
 	{"http.DefaultClient", nil, "it follows redirects into private networks and waits for ever", module + "/outbound"},
 	{"http.DefaultTransport", []string{"cmd/muster"}, "as http.DefaultClient; the command line copies it for Muster's own API", ""},
 	{"http.Get", nil, "as http.DefaultClient", module + "/outbound"},

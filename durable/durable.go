@@ -10,6 +10,7 @@ package durable
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,13 +40,26 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 	return writeFile(system{}, path, data, perm)
 }
 
+// Write is WriteFile of what fn writes, for what is too large to hold twice. An
+// error of fn leaves the old file untouched.
+func Write(path string, perm fs.FileMode, fn func(io.Writer) error) error {
+	return write(system{}, path, perm, fn)
+}
+
 func writeFile(d disk, path string, data []byte, perm fs.FileMode) error {
+	return write(d, path, perm, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+func write(d disk, path string, perm fs.FileMode, fn func(io.Writer) error) error {
 	dir := filepath.Dir(path)
 	f, err := d.create(dir, perm)
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(data); err == nil {
+	if err = fn(f); err == nil {
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
