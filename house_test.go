@@ -327,6 +327,8 @@ var dependencies = []string{
 	"github.com/google/go-cmp",
 	"github.com/jackc/pgx/v5",
 	"github.com/klauspost/compress",
+	"github.com/nats-io/nats-server/v2",
+	"github.com/nats-io/nats.go",
 	"github.com/nyaruka/phonenumbers",
 	"github.com/pressly/goose/v3",
 	"github.com/prometheus/client_golang",

@@ -19,13 +19,14 @@ const (
 	TooOld          Refusal = "too_old"          // past its bound: a replay, a centre that stopped, or clocks that differ
 	FromFuture      Refusal = "from_future"      // as far ahead: clocks differ
 	LowerEpoch      Refusal = "lower_epoch"      // of before a restore that is known here
-	RolledBack      Refusal = "rolled_back"      // an older state of this epoch
+	Replayed        Refusal = "replayed"         // an older state of this epoch, from then
+	RolledBack      Refusal = "rolled_back"      // an older state of this epoch, signed after the one that is held
 	Forked          Refusal = "forked"           // another state under the same number
 	Inconsistent    Refusal = "inconsistent"     // what came out is not what the head says
 )
 
 // Refusals lists them, for metrics.
-var Refusals = []Refusal{Forged, OtherDeployment, Malformed, TooOld, FromFuture, LowerEpoch, RolledBack, Forked, Inconsistent}
+var Refusals = []Refusal{Forged, OtherDeployment, Malformed, TooOld, FromFuture, LowerEpoch, Replayed, RolledBack, Forked, Inconsistent}
 
 func (r Refusal) Error() string { return "a message of the gate was refused: " + string(r) }
 
@@ -76,8 +77,10 @@ func (b *belief) follow(m *gate.Message) (told bool, err error) {
 		return false, errNewEpoch
 	case h.Epoch > b.snap.Epoch:
 		return true, b.adopt(m)
-	case h.Seq < b.snap.Seq:
+	case h.Seq < b.snap.Seq && h.Time.After(b.head.Time):
 		return false, RolledBack
+	case h.Seq < b.snap.Seq:
+		return false, Replayed
 	case h.Seq == b.snap.Seq && h.Digest != b.snap.Digest():
 		return false, Forked
 	case h.Seq == b.snap.Seq:

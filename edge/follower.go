@@ -56,8 +56,9 @@ type Follower struct {
 
 	fetch bool // a whole snapshot is wanted
 
-	mu     sync.Mutex
-	status Status
+	mu      sync.Mutex
+	status  Status
+	changed chan struct{} // of tests: told that the status changed
 }
 
 // Status is what an edge says of itself.
@@ -116,6 +117,10 @@ func (f *Follower) note(fn func(s *Status)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fn(&f.status)
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
 }
 
 // Run follows until ctx ends. It starts from the cache, which answers at once,
@@ -133,9 +138,11 @@ func (f *Follower) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		f.note(func(s *Status) { s.Connected, s.Trouble = false, trouble(err) })
-		f.conf.Log.Warn("the centre's gate is not followed: trying again", "cause", err, "after", pause.String())
-		useFan = f.conf.Fan != nil && !useFan // a fan that fails is stood in for by the stream, and tried again
+		if !errors.Is(err, errRenew) {
+			f.note(func(s *Status) { s.Connected, s.Trouble = false, trouble(err) })
+			f.conf.Log.Warn("the centre's gate is not followed: trying again", "cause", err, "after", pause.String())
+			useFan = f.conf.Fan != nil && !useFan // a fan that fails is stood in for by the stream
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -218,17 +225,21 @@ func (f *Follower) refuse(r Refusal, source string) {
 	now := f.conf.Clock()
 	var say bool
 	f.note(func(s *Status) {
-		say = s.Last != r || now.Sub(s.LastAt) > time.Minute
 		s.Refused[r]++
-		s.Last = r
-		if say {
-			s.LastAt = now
+		if r == Replayed && source == "nats" {
+			return // what waited there while a snapshot was fetched
+		}
+		if say = s.Last != r || now.Sub(s.LastAt) > time.Minute; say {
+			s.Last, s.LastAt = r, now
 		}
 	})
 	if say {
 		f.conf.Log.Error("a message of the gate was refused: the last good state stays in force", "why", string(r), "source", source)
 	}
 }
+
+// standIn is how long the stream stands in for a fan that failed, before it is tried again.
+const standIn = 30 * time.Second
 
 // errRenew ends a stream to begin another; it is no trouble.
 var errRenew = errors.New("edge: a snapshot is fetched anew")
@@ -250,7 +261,8 @@ func (f *Follower) connection(ctx context.Context, useFan bool) error {
 	if useFan {
 		return f.fan(ctx, token)
 	}
-	return f.stream(ctx, token, func() bool { return false })
+	until := f.conf.Clock().Add(standIn)
+	return f.stream(ctx, token, func() bool { return f.conf.Fan != nil && f.conf.Clock().After(until) })
 }
 
 // get asks the centre. The answer is given up when nothing comes for Quiet; alive
@@ -260,10 +272,10 @@ func (f *Follower) get(ctx context.Context, token, path string) (res *http.Respo
 	timer := time.AfterFunc(2*f.conf.Quiet, func() {
 		cancel(muster.Errorf(muster.CodeUnavailable, "the centre was silent for too long"))
 	})
-	done = func() { timer.Stop(); cancel(nil) }
+	give := func() { timer.Stop(); cancel(nil) }
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.conf.From+path, nil)
 	if err != nil {
-		done()
+		give()
 		return nil, nil, nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
@@ -271,15 +283,15 @@ func (f *Follower) get(ctx context.Context, token, path string) (res *http.Respo
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		done()
+		give()
 		return nil, nil, nil, &muster.Error{Code: muster.CodeUnavailable, Message: "the centre does not answer", Cause: err}
 	}
 	if res.StatusCode != http.StatusOK {
 		res.Body.Close()
-		done()
+		give()
 		return nil, nil, nil, statusError(res.StatusCode)
 	}
-	return res, func() { timer.Reset(f.conf.Quiet) }, func() { res.Body.Close(); done() }, nil
+	return res, func() { timer.Reset(f.conf.Quiet) }, func() { res.Body.Close(); give() }, nil
 }
 
 func statusError(status int) error {
@@ -386,7 +398,7 @@ func (f *Follower) stream(ctx context.Context, token string, enough func() bool)
 			f.note(func(s *Status) { s.Connects++; s.Connected, s.Trouble = true, "" })
 		}
 		if enough() {
-			return nil
+			return nil // Run begins again where it is over
 		}
 		if f.conf.Cache != nil && f.conf.Cache.Full() {
 			f.fetch = true
