@@ -230,5 +230,6 @@ type MatchRecord struct {
 // FactsRecord is an account with what its latest decision saw, sealed.
 type FactsRecord struct {
 	AccountRecord
-	Facts []byte
+	Application string // state of its application
+	Facts       []byte
 }

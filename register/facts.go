@@ -18,8 +18,9 @@ const page = 2000
 // known is an account with its facts, opened. facts is nil where they cannot be:
 // the customer, or somebody else on the file, is erased.
 type known struct {
-	account *muster.AccountRecord
-	facts   *muster.Facts
+	account     *muster.AccountRecord
+	application string // its state
+	facts       *muster.Facts
 }
 
 // source reads a page of accounts.
@@ -104,7 +105,7 @@ func openAll(ctx context.Context, session *vault.Session, rows []muster.FactsRec
 		group.Go(func() error {
 			for i := from; i < min(from+share, len(rows)); i++ {
 				a := &rows[i].AccountRecord
-				out[i].account = a
+				out[i].account, out[i].application = a, rows[i].Application
 				if a.State == muster.AccClosed || a.State == muster.AccClosing {
 					continue
 				}

@@ -115,7 +115,7 @@ func (p *MeasurePreview) add(m *muster.Measure, k *known, packs []*policy.Pack, 
 		Account: k.account.Reference, ID: k.account.ID, Customer: k.account.Customer, Parent: k.account.Parent, Tag: k.account.Tag,
 		State: k.account.State, Phase: phase, By: x.By, From: x.From, Until: x.Until,
 	}
-	row.Was, row.Outcome = outcomes(packs, k.facts, x, now)
+	row.Was, row.Outcome = outcomes(packs, k, x, now)
 	if len(k.facts.Subjects) > 0 {
 		row.Country = k.facts.Subjects[0].Country
 	}
@@ -133,11 +133,12 @@ func (p *MeasurePreview) add(m *muster.Measure, k *known, packs []*policy.Pack, 
 }
 
 // outcomes are what the packs decide without and with a measure, once it is in force.
-func outcomes(packs []*policy.Pack, f *muster.Facts, x muster.MeasureFact, now time.Time) (was, is muster.Outcome) {
+func outcomes(packs []*policy.Pack, k *known, x muster.MeasureFact, now time.Time) (was, is muster.Outcome) {
 	if x.Phase == muster.PhaseComing {
 		x.Phase = muster.PhaseInForce
 	}
-	then := *f
+	then := *k.facts
+	then.Account.State, then.Application.State = k.account.State, k.application // as they are now: facts have what was before their decision
 	then.At, then.Measures, then.Event = now, nil, "measure"
 	was = policy.Decide(packs, &then).Outcome
 	then.Measures = []muster.MeasureFact{x}

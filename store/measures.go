@@ -171,11 +171,11 @@ func (tx *Tx) Undue(ctx context.Context, account string) error {
 	return tx.exec(ctx, nil, `UPDATE measure_matches SET next_at = 0 WHERE account = ? AND next_at <= ?`, account, tx.now)
 }
 
-const factsColumns = `a.id, a.reference, a.customer, a.parent, a.state, a.decision, a.version, a.tag, a.beneath, d.facts
-		FROM accounts a JOIN decisions d ON d.id = a.decision`
+const factsColumns = `a.id, a.reference, a.customer, a.parent, a.state, a.decision, a.version, a.tag, a.beneath, d.facts, p.state
+		FROM accounts a JOIN decisions d ON d.id = a.decision JOIN applications p ON p.id = d.application`
 
 func scanFacts(r row) (x muster.FactsRecord, err error) {
-	return x, r.scan(&x.ID, &x.Reference, &x.Customer, &x.Parent, &x.State, &x.Decision, &x.Version, &x.Tag, &x.Beneath, &x.Facts)
+	return x, r.scan(&x.ID, &x.Reference, &x.Customer, &x.Parent, &x.State, &x.Decision, &x.Version, &x.Tag, &x.Beneath, &x.Facts, &x.Application)
 }
 
 // AccountFacts lists accounts in the order of their ids, with the sealed facts of
