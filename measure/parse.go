@@ -30,6 +30,8 @@ var statuses = []string{"in force", "proposed", "provider's own"}
 // instant is a time in a file: RFC 3339, or a date, whose start in UTC it is.
 type instant struct{ time.Time }
 
+var errTime = errors.New("a time is 2027-03-01 (its start, UTC) or 2027-03-01T12:00:00Z")
+
 func (t *instant) UnmarshalYAML(n ast.Node) error {
 	text := n.GetToken().Value
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
@@ -38,7 +40,7 @@ func (t *instant) UnmarshalYAML(n ast.Node) error {
 			return nil
 		}
 	}
-	return errors.New("a time is 2027-03-01 (its start, UTC) or 2027-03-01T12:00:00Z")
+	return errTime
 }
 
 // Parse reads a determination: YAML, of which JSON is a part, strict. An error
@@ -58,7 +60,7 @@ func Parse(source []byte) (*muster.Determination, error) {
 		yaml.CustomUnmarshaler(func(t *time.Time, b []byte) error {
 			var at instant
 			if err := yaml.Unmarshal(b, &at); err != nil {
-				return errors.New("a time is 2027-03-01 (its start, UTC) or 2027-03-01T12:00:00Z")
+				return errTime
 			}
 			*t = at.Time
 			return nil
@@ -106,6 +108,9 @@ func malformed(err error) error {
 	if errors.As(err, &y) && y.GetToken() != nil {
 		at := y.GetToken().Position
 		return muster.Errorf(muster.CodeMalformed, "%d:%d: %s", at.Line, at.Column, y.GetMessage())
+	}
+	if errors.Is(err, errTime) || strings.Contains(err.Error(), errTime.Error()) {
+		return muster.Errorf(muster.CodeMalformed, "%s", errTime)
 	}
 	return muster.Errorf(muster.CodeMalformed, "this is no YAML: %w", err)
 }

@@ -52,6 +52,8 @@ func TestSessions(t *testing.T) {
 				e.Setenv(name, at)
 			}
 			e.Setenv("SHARED", shared)
+			e.Setenv("TODAY", time.Now().UTC().Format(time.DateOnly))
+			e.Setenv("LATER", time.Now().UTC().AddDate(0, 0, 300).Format(time.DateOnly))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
