@@ -14,6 +14,8 @@ const (
 	JobMeasure       = "measure.apply"   // Ref: id of an act on the register: brings accounts up to it
 	JobMeasureCatch  = "measure.catch"   // Ref: id of an act: looks again at who was decided around its beginning
 	JobMeasureNotice = "measure.notice"  // Ref: account id; says to listeners and on the record what it comes under
+	JobRetain        = "retention.day"   // Payload: how far the day's run has come
+	JobEpoch         = "keys.epoch"      // Payload: since when the epoch of the keys is known
 )
 
 // EventTest is the type of the event that tries out an endpoint. Every endpoint takes it.

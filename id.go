@@ -28,6 +28,8 @@ const (
 	PrefixKey         = "key_"
 	PrefixEntry       = "ent_"
 	PrefixActivation  = "act_"
+	PrefixHold        = "hld_"
+	PrefixErasure     = "ers_"
 	PrefixHit         = "hit_"
 	PrefixSweep       = "swp_"
 	PrefixMeasureAct  = "msa_"

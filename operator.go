@@ -14,16 +14,17 @@ const (
 	ScopeWebhooks   Scope = "webhooks:write"
 	ScopeOperators  Scope = "operators:write" // operators and tokens
 	ScopeMetrics    Scope = "metrics"
-	ScopeMeasures   Scope = "measures:write" // preview, enact, renew, lift and license special measures
-	ScopeScreen     Scope = "screen"         // compare names with the watch lists
-	ScopeGateAsk    Scope = "gate:ask"       // ask the gate about accounts
-	ScopeGateFollow Scope = "gate:follow"    // read the gate's snapshots and changes, and nothing else
+	ScopeMeasures   Scope = "measures:write"  // preview, enact, renew, lift and license special measures
+	ScopeScreen     Scope = "screen"          // compare names with the watch lists
+	ScopeGateAsk    Scope = "gate:ask"        // ask the gate about accounts
+	ScopeGateFollow Scope = "gate:follow"     // read the gate's snapshots and changes, and nothing else
+	ScopeRetain     Scope = "retention:write" // holds and erasures
 )
 
 // Scopes lists every scope, for tables and tests.
 var Scopes = []Scope{
 	ScopeApply, ScopeRead, ScopeEvidence, ScopeReview, ScopeReveal, ScopePacks, ScopeAccounts, ScopeWebhooks,
-	ScopeOperators, ScopeMetrics, ScopeMeasures, ScopeScreen, ScopeGateAsk, ScopeGateFollow,
+	ScopeOperators, ScopeMetrics, ScopeRetain, ScopeMeasures, ScopeScreen, ScopeGateAsk, ScopeGateFollow,
 }
 
 // Principal is who calls: an operator through one of their tokens. Two tokens

@@ -1,6 +1,9 @@
 package muster
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Records are what the store keeps, one struct a table. They hold ids, states,
 // counts, times, outcomes and sealed bytes; never a clear personal value.
@@ -19,7 +22,22 @@ type CustomerRecord struct {
 	ID      string
 	Kind    PartyKind
 	Made    time.Time
-	Version int64 // goes up with every change; the ETag
+	Applied []string // packs that decided on the file: the first PackMark digits of their digests
+	Gone    []string // record classes of the file that went
+	Version int64    // goes up with every change; the ETag
+}
+
+// PackMark is how many digits of a pack's digest stand in a customer's row.
+const PackMark = 12
+
+// Apply notes that these packs decided on the file, and reports whether one is new.
+func (c *CustomerRecord) Apply(packs []PackRef) (changed bool) {
+	for _, p := range packs {
+		if mark := p.Digest[:min(PackMark, len(p.Digest))]; !slices.Contains(c.Applied, mark) {
+			c.Applied, changed = append(c.Applied, mark), true
+		}
+	}
+	return changed
 }
 
 // ApplicationRecord is an application on file.

@@ -67,6 +67,10 @@ type Config struct {
 	GateRecords  GateRecords
 	GateCentre   GateCentre
 
+	Retention     Retention
+	Holds         HoldVerbs
+	RetentionList RetentionList
+
 	Methods []muster.Method // the table of verification methods
 	Checks  []Check         // that /readyz runs; none: ready as soon as it listens
 
@@ -141,6 +145,9 @@ func (c *Config) missing() (names []string) {
 		{"Webhooks", c.Webhooks != nil},
 		{"WebhookList", c.WebhookList != nil},
 		{"Deliveries", c.Deliveries != nil},
+		{"Retention", c.Retention != nil},
+		{"Holds", c.Holds != nil},
+		{"RetentionList", c.RetentionList != nil},
 		{"TheLog", c.TheLog != nil},
 		{"Idempotency", c.Idempotency != nil},
 		{"Seals", c.Seals != nil},

@@ -23,6 +23,7 @@ import (
 	"github.com/muster-cip/muster/policy"
 	"github.com/muster-cip/muster/programme"
 	"github.com/muster-cip/muster/register"
+	"github.com/muster-cip/muster/retain"
 	"github.com/muster-cip/muster/review"
 	"github.com/muster-cip/muster/staff"
 )
@@ -381,6 +382,7 @@ func configOf(h *house, logs io.Writer) Config {
 		Tokens: h, Applications: h, Verification: h, Decisions: h, DecisionList: h, Reveals: h, Moves: h, Files: h,
 		Reviews: h, ReviewList: h, Hits: h, HitReveals: h, HitList: h, Lookups: h, Tunings: h, Programme: h, Packs: h, Measures: registered{h}, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
 		Deliveries: h, TheLog: h, Idempotency: h, Seals: h, Gate: h, GateRecords: h, GateCentre: &centre{},
+		Retention: h, Holds: holdVerbs{h}, RetentionList: h,
 		Methods: []muster.Method{{Name: "document.manual", Kind: muster.Documentary}},
 	}
 }
@@ -481,4 +483,42 @@ func (b *bundle) declared(req *http.Request, r *reply) {
 	if responses[strconv.Itoa(r.StatusCode)] == nil {
 		b.t.Errorf("%s answers %d, which the document does not declare: %s", pattern, r.StatusCode, r.body)
 	}
+}
+
+func (h *house) Preview(_ context.Context, at time.Time) (*retain.Preview, error) {
+	return &retain.Preview{At: at, Classes: map[string]retain.ClassPlan{}}, h.did(at)
+}
+
+func (h *house) Ask(_ context.Context, by, customer, ground string) (*muster.Erasure, error) {
+	return &muster.Erasure{ID: "ers_1", Items: []muster.ErasureItem{{Customer: customer}}, Version: 1}, h.did(by, customer, ground)
+}
+
+func (h *house) Agree(_ context.Context, by, id string, v int64) (*muster.Erasure, error) {
+	return &muster.Erasure{ID: id, Version: v + 1}, h.did(by, id, v)
+}
+
+func (h *house) TakeBack(_ context.Context, by, id string, v int64) (*muster.Erasure, error) {
+	return &muster.Erasure{ID: id, Version: v + 1}, h.did(by, id, v)
+}
+
+func (h *house) ListHolds(_ context.Context, live bool, p muster.Page) ([]*muster.Hold, error) {
+	return []*muster.Hold{{ID: "hld_1"}}, h.did(live, p)
+}
+
+func (h *house) ListErasures(_ context.Context, state string, p muster.Page) ([]*muster.Erasure, error) {
+	return []*muster.Erasure{{ID: "ers_1"}}, h.did(state, p)
+}
+
+type holdVerbs struct{ *house }
+
+func (h holdVerbs) Place(_ context.Context, by string, x muster.Hold) (*muster.Hold, error) {
+	return &x, h.did(by, x)
+}
+
+func (h holdVerbs) Review(_ context.Context, by, id string, v int64, next time.Time) (*muster.Hold, error) {
+	return &muster.Hold{ID: id, Review: next, Version: v + 1}, h.did(by, id, v, next)
+}
+
+func (h holdVerbs) Lift(_ context.Context, by, id string, v int64) (*muster.Hold, error) {
+	return &muster.Hold{ID: id, Version: v + 1}, h.did(by, id, v)
 }

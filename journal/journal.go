@@ -12,6 +12,7 @@ package journal
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/muster-cip/muster"
@@ -114,6 +115,27 @@ func (j *Journal) Write(ctx context.Context, tx Tx, s *Sealed) error {
 		return err
 	}
 	return tx.Append(ctx, s.leaf, s.record.ID)
+}
+
+// Bury appends the tombstones of records that are dropped in this transaction: ground
+// is a code, operators who did it ("" of none: time did). indexes are of their leaves.
+func (j *Journal) Bury(ctx context.Context, tx Tx, ground string, operators []string, indexes []int64) error {
+	slices.Sort(indexes)
+	var covers [][2]int64
+	for _, i := range slices.Compact(indexes) {
+		if n := len(covers); n > 0 && covers[n-1][1] == i {
+			covers[n-1][1]++
+		} else {
+			covers = append(covers, [2]int64{i, i + 1})
+		}
+	}
+	for some := range slices.Chunk(covers, tlog.MaxCovers) {
+		leaf := tlog.Leaf{Type: tlog.Tombstone, Hour: tlog.HourOf(tx.Now()), Covers: some, Ground: ground, Operators: operators}
+		if err := tx.Append(ctx, leaf.Marshal(), ""); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Salt opens the salt of a record, for proofs and audits.

@@ -19,6 +19,7 @@ type decision struct {
 	facts    *muster.Facts
 	under    map[string][]muster.AccountMeasure // by account id; nil: no measure is enacted
 	without  *muster.Decision                   // what would be decided without measures; nil: the same
+	applied  bool                               // a pack decided that had not decided on this file before: the customer's row changed
 }
 
 // decide settles facts, asks the packs in effect, and moves application and
@@ -87,6 +88,7 @@ func (s *Service) weigh(f *file, facts *muster.Facts, event string, now time.Tim
 		f.app.State = to
 	}
 	f.app.Decision, f.app.Updated, f.app.Shadow = d.ID, now, d.observed
+	d.applied = f.customer.Apply(d.Packs)
 	on := accountEvent(&d.Decision, facts)
 	if d.observed {
 		on = string(muster.OutcomeOpen)
@@ -151,6 +153,11 @@ func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
 		}
 		bare, without := d.gated(a)
 		if err := s.putProfile(ctx, tx, bare, without, d.transitions(a), fresh); err != nil {
+			return err
+		}
+	}
+	if d.applied {
+		if err := tx.PutCustomer(ctx, f.customer); err != nil {
 			return err
 		}
 	}

@@ -314,6 +314,7 @@ func (s *Service) take(ctx context.Context, tx Tx, d *draft, counts []int64) (*A
 	if err := tx.PutCustomer(ctx, f.customer); err != nil {
 		return nil, err
 	}
+	decision.applied = false // written with it
 	if err := tx.PutSubjects(ctx, d.subjects...); err != nil {
 		return nil, err
 	}

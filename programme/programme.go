@@ -107,6 +107,16 @@ func (p *Programme) At(t time.Time) (enforce, observe []*policy.Pack) {
 	return enforce, observe
 }
 
+// Ever returns every edition that was activated, whether it still decides or not.
+func (p *Programme) Ever() []*policy.Pack {
+	known := p.now.Load().packs
+	packs := make([]*policy.Pack, 0, len(known))
+	for _, digest := range sortedKeys(known) {
+		packs = append(packs, known[digest])
+	}
+	return packs
+}
+
 // Pack finds a pack by digest, in effect or not.
 func (p *Programme) Pack(ctx context.Context, digest string) (*policy.Pack, error) {
 	if pack := p.now.Load().packs[digest]; pack != nil {

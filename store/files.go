@@ -51,11 +51,14 @@ func (tx *Tx) PutApplication(ctx context.Context, r *muster.ApplicationRecord) e
 		r.ID, r.Reference, r.MAC, r.Customer, r.Account, r.State, r.Revision, r.Received, r.Updated, r.Decision, r.Shadow)
 }
 
-const customerColumns = `id, kind, made, version`
+const customerColumns = `id, kind, made, applied, gone, version`
 
 func scanCustomer(r row) (*muster.CustomerRecord, error) {
 	x := &muster.CustomerRecord{}
-	return x, r.scan(&x.ID, (*string)(&x.Kind), &x.Made, &x.Version)
+	var applied, gone string
+	err := r.scan(&x.ID, (*string)(&x.Kind), &x.Made, &applied, &gone, &x.Version)
+	x.Applied, x.Gone = strings.Fields(applied), strings.Fields(gone)
+	return x, err
 }
 
 // Customer finds a customer.
@@ -71,9 +74,9 @@ func (tx *Tx) Customers(ctx context.Context, p muster.Page) ([]*muster.CustomerR
 // PutCustomer inserts or updates by version.
 func (tx *Tx) PutCustomer(ctx context.Context, r *muster.CustomerRecord) error {
 	return tx.put(ctx, &r.Version,
-		`INSERT INTO customers (kind, made, version, id) VALUES (?, ?, ?, ?)`,
-		`UPDATE customers SET kind = ?, made = ?, version = ? WHERE id = ? AND version = ?`,
-		r.ID, string(r.Kind), r.Made)
+		`INSERT INTO customers (kind, made, applied, gone, version, id) VALUES (?, ?, ?, ?, ?, ?)`,
+		`UPDATE customers SET kind = ?, made = ?, applied = ?, gone = ?, version = ? WHERE id = ? AND version = ?`,
+		r.ID, string(r.Kind), r.Made, strings.Join(r.Applied, " "), strings.Join(r.Gone, " "))
 }
 
 const accountColumns = `id, reference, customer, parent, relation, state, interim_since, opened, closed, decision, version, tag, beneath`

@@ -44,6 +44,7 @@ type Config struct {
 	SMS          SMS       `yaml:"sms,omitempty"`
 	Out          Out       `yaml:"out,omitempty"`
 
+	Keeping   Keeping         `yaml:"keeping,omitempty"`
 	Witnesses []WitnessConfig `yaml:"witnesses,omitempty"`
 	SendOut   string          `yaml:"send_checkpoints,omitempty"` // where the daily checkpoint goes: a file outside the house (a mounted share), or an https URL
 }
@@ -74,6 +75,14 @@ type Out struct {
 	Allow []string `yaml:"allow,omitempty"` // host:port of private addresses that may be reached
 }
 
+// Keeping is how long records are kept where packs leave it to the provider.
+type Keeping struct {
+	Zone  string  `yaml:"zone,omitempty"`        // of legal periods, IANA name
+	Delay string  `yaml:"delay,omitempty"`       // in which an approved early erasure can be taken back
+	Epoch string  `yaml:"epoch,omitempty"`       // how old an epoch of keys becomes before it turns by itself; "0" never
+	Share float64 `yaml:"daily_share,omitempty"` // per cent of all files: more than this on one day waits for two operators
+}
+
 // WitnessConfig is a witness that cosigns checkpoints.
 type WitnessConfig struct {
 	URL string `yaml:"url"`
@@ -84,6 +93,7 @@ func defaults(dir string) Config {
 	return Config{
 		Listen: "127.0.0.1:8420", Mode: muster.ModeProduction, Data: filepath.Join(dir, "data"), Keys: filepath.Join(dir, "keys"),
 		Provider: "Example Hosting", Domain: "example.com", SoloDelay: "24h", GateBound: "2m",
+		Keeping: Keeping{Zone: "UTC", Delay: "72h", Epoch: "720h", Share: 2},
 	}
 }
 
@@ -180,6 +190,18 @@ func (c *Config) check() error {
 	}
 	if d, err := time.ParseDuration(c.GateBound); err != nil || d < 10*time.Second {
 		wrong = append(wrong, "gate_bound is a duration of 10s or more, such as 2m")
+	}
+	if _, err := time.LoadLocation(c.Keeping.Zone); err != nil {
+		wrong = append(wrong, "keeping.zone is a name such as Europe/Oslo")
+	}
+	if d, err := time.ParseDuration(c.Keeping.Delay); err != nil || d < 0 {
+		wrong = append(wrong, "keeping.delay is a duration, such as 72h")
+	}
+	if d, err := time.ParseDuration(c.Keeping.Epoch); err != nil || d < 0 {
+		wrong = append(wrong, "keeping.epoch is a duration, such as 720h, or 0")
+	}
+	if c.Keeping.Share <= 0 || c.Keeping.Share > 100 {
+		wrong = append(wrong, "keeping.daily_share is per cent of all files, more than 0")
 	}
 	if wrong != nil {
 		return muster.Errorf(muster.CodeInvalid, "the configuration is wrong: %s", strings.Join(wrong, "; "))

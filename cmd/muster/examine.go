@@ -146,6 +146,7 @@ func (d *doctor) house(ctx context.Context, h *house) {
 		{"operators", func(tx *store.Tx) error { return d.operators(ctx, tx, now) }},
 		{"jobs", func(tx *store.Tx) error { return d.jobs(ctx, tx, now) }},
 		{"hits", func(tx *store.Tx) error { return d.hits(ctx, tx) }},
+		{"holds", func(tx *store.Tx) error { return d.holds(ctx, tx, now) }},
 		{"clock", func(tx *store.Tx) error { return d.clock(ctx, tx, now) }},
 	} {
 		if err := h.db.View(ctx, look.at); err != nil {
@@ -257,6 +258,34 @@ func (d *doctor) jobs(ctx context.Context, tx *store.Tx, now time.Time) error {
 	}
 	if n.DeadJobs == 0 {
 		d.note("jobs", fine, fmt.Sprintf("%d wait, none is late", waiting), "")
+	}
+	return nil
+}
+
+// holds says which holds nobody has looked at by their date, and whether a day's
+// erasures wait for two operators.
+func (d *doctor) holds(ctx context.Context, tx *store.Tx, now time.Time) error {
+	live, err := tx.Holds(ctx, true, muster.Page{Limit: 10_000})
+	if err != nil {
+		return err
+	}
+	late := 0
+	for _, h := range live {
+		if h.Review.Before(now) {
+			late++
+		}
+	}
+	if late > 0 {
+		d.note("holds", warn, fmt.Sprintf("%d of %d are past the date by which somebody looks", late, len(live)), "muster hold list, then review or lift each")
+	} else {
+		d.note("holds", fine, fmt.Sprintf("%d, each with a date ahead", len(live)), "")
+	}
+	asked, err := tx.Erasures(ctx, muster.ErasureProposed, muster.Page{Limit: 10_000})
+	if err != nil {
+		return err
+	}
+	if n := len(asked); n > 0 {
+		d.note("erasures", warn, fmt.Sprintf("%d wait for an operator's word", n), "muster erasure list, then agree or take back")
 	}
 	return nil
 }

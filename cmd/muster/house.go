@@ -16,6 +16,7 @@ import (
 	"github.com/muster-cip/muster/outbound"
 	"github.com/muster-cip/muster/programme"
 	"github.com/muster-cip/muster/register"
+	"github.com/muster-cip/muster/retain"
 	"github.com/muster-cip/muster/review"
 	"github.com/muster-cip/muster/staff"
 	"github.com/muster-cip/muster/store"
@@ -46,6 +47,7 @@ type house struct {
 	onboard   *onboard.Service
 	review    *review.Service
 	register  *register.Register
+	retain    *retain.Service
 	listeners *listeners
 	centre    *gate.Centre
 	gate      *gate.Gate // of the centre
@@ -196,6 +198,9 @@ func (h *house) wire(ctx context.Context) (err error) {
 		DB: store.As[review.Tx](h.db), Staff: h.staff, Programme: h.programme, Finder: finder{h.onboard},
 	})
 	h.lookups = onboard.NewLookups(h.onboard)
+	if h.retain, err = h.openRetain(); err != nil {
+		return err
+	}
 	if err := h.watching.load(ctx); err != nil {
 		return err
 	}

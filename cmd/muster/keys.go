@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -115,7 +116,7 @@ func newKeysRotate(t terminal) *cobra.Command {
 			"interruption the same command goes on. Backups of the key store from before do not open any more:\ntake one after.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withHouse(cmd.Context(), t, config, func(h *house) error {
-				done, err := h.rotate(cmd.Context(), t)
+				done, err := h.rotate(cmd.Context(), func(format string, args ...any) { fmt.Fprintf(t.err, format+"\n", args...) }, time.Time{})
 				if err != nil {
 					return err
 				}
@@ -134,8 +135,9 @@ func newKeysRotate(t terminal) *cobra.Command {
 
 // rotate ends the epoch under a lease, for on PostgreSQL other processes run. Its
 // beginning has a leaf before anything is done, so that none goes unrecorded: a
-// crash leaves a beginning without an end, which the next run ends.
-func (h *house) rotate(ctx context.Context, t terminal) (done rotation, err error) {
+// crash leaves a beginning without an end, which the next run ends. Past until, unless
+// it is zero, it stops with errLater, and the next run goes on.
+func (h *house) rotate(ctx context.Context, say func(format string, args ...any), until time.Time) (done rotation, err error) {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -160,7 +162,7 @@ func (h *house) rotate(ctx context.Context, t terminal) (done rotation, err erro
 	done = rotation{What: "begun", From: epoch, To: epoch + 1}
 	if pending {
 		done = rotation{What: "resumed", From: epoch - 1, To: epoch}
-		fmt.Fprintf(t.err, "going on with the rotation to epoch %d\n", epoch)
+		say("going on with the rotation to epoch %d", epoch)
 	}
 	if err := h.enterRotation(ctx, done); err != nil {
 		return done, err
@@ -169,7 +171,10 @@ func (h *house) rotate(ctx context.Context, t terminal) (done rotation, err erro
 	if err := h.vault.Rotate(ctx, func(keys int) error {
 		done.Keys = keys
 		if keys%10_000 == 0 {
-			fmt.Fprintf(t.err, "%d subject keys wrapped anew\n", keys)
+			say("%d subject keys wrapped anew", keys)
+		}
+		if !until.IsZero() && h.clock().After(until) {
+			return errLater
 		}
 		if h.clock().Sub(renewed) < rotateFor/4 {
 			return ctx.Err()
@@ -250,4 +255,52 @@ func newKeysMove(t terminal) *cobra.Command {
 	cmd.Flags().StringVar(&next, "to", "", "configuration that names the next root key")
 	cmd.MarkFlagRequired("to")
 	return cmd
+}
+
+// errLater ends a part of a rotation that goes on in the next.
+var errLater = errors.New("the rotation goes on later")
+
+// epochs turns the epoch of the keys by itself when it is old enough, as a day's duty.
+type epochs struct {
+	*house
+	period time.Duration // 0: never
+}
+
+// epochAge is the cursor of that duty: since when this epoch is known.
+type epochAge struct {
+	Epoch int       `json:"epoch"`
+	Since time.Time `json:"since"`
+}
+
+func (e epochs) Slice(ctx context.Context, cursor []byte, until time.Time) ([]byte, bool, error) {
+	var age epochAge
+	if cursor != nil {
+		if err := json.Unmarshal(cursor, &age); err != nil {
+			return nil, false, muster.Errorf(muster.CodeInternal, "a job's payload is not what it should be: %w", err)
+		}
+	}
+	next := func(done bool) ([]byte, bool, error) {
+		data, err := json.Marshal(age)
+		return data, done, err
+	}
+	epoch, pending := e.vault.Epoch()
+	if pending {
+		epoch-- // of which a turn was begun
+	}
+	if age.Epoch != epoch {
+		age = epochAge{epoch, e.clock()} // made, or turned by hand
+	}
+	if !pending && (e.period == 0 || e.clock().Sub(age.Since) < e.period) {
+		return next(true)
+	}
+	done, err := e.rotate(ctx, func(format string, args ...any) { e.log.Info(fmt.Sprintf(format, args...)) }, until)
+	switch {
+	case errors.Is(err, errLater):
+		return next(false)
+	case err != nil:
+		return nil, false, err
+	}
+	e.log.Info("the epoch of the keys turned: back up the key store", "epoch", done.To, "keys", done.Keys)
+	age = epochAge{done.To, e.clock()}
+	return next(true)
 }

@@ -99,6 +99,7 @@ func newRoot(t terminal) *cobra.Command {
 		newDemo(t), newInit(t), newServe(t), newDoctor(t), newVersion(t),
 		newApply(t), newApplication(t), newDecision(t), newReview(t), newHit(t), newPolicy(t), newMeasure(t), newOperator(t), newToken(t),
 		newLog(t), newKeys(t), newGate(t), newWitness(t),
+		newRetention(t), newHold(t), newErasure(t),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

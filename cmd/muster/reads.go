@@ -208,3 +208,11 @@ func (l *listeners) load(ctx context.Context) error {
 	l.any.Store(some)
 	return nil
 }
+
+func (r *reads) ListHolds(ctx context.Context, live bool, page muster.Page) ([]*muster.Hold, error) {
+	return view(ctx, r.db, func(tx *store.Tx) ([]*muster.Hold, error) { return tx.Holds(ctx, live, page) })
+}
+
+func (r *reads) ListErasures(ctx context.Context, state string, page muster.Page) ([]*muster.Erasure, error) {
+	return view(ctx, r.db, func(tx *store.Tx) ([]*muster.Erasure, error) { return tx.Erasures(ctx, state, page) })
+}

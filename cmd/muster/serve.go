@@ -21,6 +21,7 @@ import (
 	"github.com/muster-cip/muster/ask"
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/outbound"
+	"github.com/muster-cip/muster/retain"
 	"github.com/muster-cip/muster/store"
 	"github.com/muster-cip/muster/verify/contact"
 	"github.com/muster-cip/muster/watch"
@@ -88,6 +89,15 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 		return err
 	}
 	defer closeSender()
+	// What was begun to be erased is finished before anything is served.
+	if err := h.retain.Resume(ctx); err != nil {
+		return err
+	}
+	for _, kind := range []string{muster.JobRetain, muster.JobEpoch} {
+		if err := watch.Standing(ctx, store.As[watch.Standings](h.db), kind); err != nil {
+			return err
+		}
+	}
 	server := &api.Server{
 		Listen: h.conf.Listen, Handler: handler, Log: h.log, CertFile: h.conf.TLS.Certificate, KeyFile: h.conf.TLS.Key,
 		Draining: handler.Drain, Ready: func(a net.Addr) { ready(a, h) },
@@ -180,6 +190,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Hits: h.review, HitReveals: h.onboard, HitList: r, Lookups: h.lookups, Tunings: h.onboard, Programme: h.activate, Packs: r, Measures: h.register,
 		Staff: h.staff, StaffList: r, Webhooks: hooks, WebhookList: r, Deliveries: hooks, TheLog: h.book,
 		Gate: h.gate, Asked: h.asked, GateRecords: asked{h}, GateCentre: h.centre, PublicURL: h.conf.PublicURL,
+		Retention: h.retain, Holds: h.retain, RetentionList: r,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
 		Checks: []api.Check{
 			{Name: "store", Run: func(ctx context.Context) error {
@@ -243,6 +254,10 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 			return s.Done, s.After, s.Code, err
 		})}
 	}
+	epoch, err := time.ParseDuration(h.conf.Keeping.Epoch)
+	if err != nil {
+		return nil, nil, err
+	}
 	duties := map[string]watch.Duty{
 		muster.JobSweep:   long(h.onboard.Sweep),
 		muster.JobTune:    long(h.onboard.Tune),
@@ -254,6 +269,8 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 		muster.JobMeasure:       {Handle: watch.ApplyMeasure(h.register), Workers: 1, Timeout: 50 * time.Second},
 		muster.JobMeasureCatch:  {Handle: watch.CatchMeasure(h.register), Workers: 1, Timeout: 50 * time.Second, Limit: 24},
 		muster.JobMeasureNotice: {Handle: watch.NoticeMeasure(h.register), Limit: 24},
+		muster.JobRetain:        {Handle: watch.Daily(days{h.retain, m}, h.clock), Workers: 1},
+		muster.JobEpoch:         {Handle: watch.Daily(epochs{h, epoch}, h.clock), Workers: 1},
 	}
 	if sender != nil {
 		duties[muster.JobSendCode] = watch.Duty{Handle: watch.SendCode(h.onboard, sender)}
@@ -324,6 +341,8 @@ type meters struct {
 	groups   prometheus.Histogram
 	synced   prometheus.Histogram
 	jobs     *prometheus.CounterVec
+	erased   *prometheus.CounterVec
+	waits    prometheus.Gauge
 	standing *prometheus.GaugeVec
 	due      *prometheus.GaugeVec
 }
@@ -339,6 +358,12 @@ func newMeters(r *prometheus.Registry) *meters {
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "muster_job_tries_total", Help: "Tries of background jobs, by what became of them.",
 		}, []string{"kind", "outcome", "code"}),
+		erased: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "muster_erased_total", Help: "What went because its time was over, or before: files of which something went, records, rows of indexes.",
+		}, []string{"what"}),
+		waits: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "muster_erasure_waiting", Help: "Files whose time is over and that wait for two operators: more than may go on one day.",
+		}),
 		standing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "muster_records", Help: "Records on file, by kind and state.",
 		}, []string{"kind", "state"}),
@@ -346,13 +371,21 @@ func newMeters(r *prometheus.Registry) *meters {
 	m.due = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "muster_hit_reports", Help: "Hits that are true and wait to be reported: running, overdue.",
 	}, []string{"clock"})
-	r.MustRegister(m.groups, m.synced, m.jobs, m.standing, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(m.groups, m.synced, m.jobs, m.erased, m.waits, m.standing, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 func (m *meters) commit(c store.Commit) {
 	m.groups.Observe(float64(c.Size))
 	m.synced.Observe(c.Synced.Seconds())
+}
+
+// retained counts what a slice of a day's run did.
+func (m *meters) retained(before, after retain.Swept) {
+	m.erased.WithLabelValues("file").Add(float64(after.Files - before.Files))
+	m.erased.WithLabelValues("record").Add(float64(after.Records - before.Records))
+	m.erased.WithLabelValues("index").Add(float64(after.Index - before.Index))
+	m.waits.Set(float64(after.Waits))
 }
 
 func (m *meters) job(kind, outcome, code string, _ time.Duration) {

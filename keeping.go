@@ -1,0 +1,114 @@
+package muster
+
+import "time"
+
+// Record classes: records with one rule of how long they are kept. A pack says
+// from which event and for how long; package retain carries it out.
+const (
+	ClassIdentity  = "identity"               // who the people on a file are: the latest claims, and what is looked up by them
+	ClassClaims    = "claims"                 // earlier revisions of claims
+	ClassEvidence  = "evidence"               // what methods found, and what was seen
+	ClassImages    = "images"                 // pictures of documents
+	ClassHits      = "hits"                   // list entries that a name came close to, and what persons found
+	ClassDecisions = "decisions"              // what was decided, without personal data
+	ClassReveals   = "reveals"                // who saw what, and for what
+	ClassNotices   = "notices"                // messages that were sent
+	ClassAccess    = "access"                 // access records
+	ClassLeases    = "leases"                 // which account held which address
+	ClassRefused   = "refused_applications"   // files of whom no account was ever opened: refused,
+	ClassAbandoned = "abandoned_applications" // expired, or withdrawn
+)
+
+// RecordClasses lists them all.
+var RecordClasses = []string{
+	ClassIdentity, ClassClaims, ClassEvidence, ClassImages, ClassHits, ClassDecisions, ClassReveals, ClassNotices,
+	ClassAccess, ClassLeases, ClassRefused, ClassAbandoned,
+}
+
+// FileAge is what retention reads of one customer's file: times and states alone.
+type FileAge struct {
+	Customer string
+	Made     time.Time
+	Applied  []string  // as of the CustomerRecord
+	Gone     []string  // likewise
+	Opened   bool      // an account was in use at some time
+	Live     bool      // an account is not closed, or an application not ended
+	Closed   time.Time // the last account's end; zero where none ended
+	Refused  bool      // the last application was refused
+	Last     time.Time // the last application's last change
+}
+
+// Hold keeps records from going, whatever the clock or the customer says.
+type Hold struct {
+	ID          string
+	Customer    string // "": every customer's
+	Class       string // "": every class
+	From        time.Time
+	Until       time.Time // files made in [From, Until); zero: no bound
+	Ground      string    // HoldLitigation, ...
+	Case        string    // reference of the matter, [A-Za-z0-9._/-]{1,64}
+	Undisclosed bool      // nobody outside staff is told
+	Placed      time.Time
+	By          string    // operator
+	Review      time.Time // by when somebody looks whether it is still wanted
+	Lifted      time.Time // zero: it holds
+	LiftedBy    string
+	Version     int64
+}
+
+// Grounds of a hold.
+const (
+	HoldLitigation    = "litigation"
+	HoldInvestigation = "investigation"
+	HoldOrder         = "order"   // of a court or an authority
+	HoldRequest       = "request" // preservation that was asked for
+	HoldHit           = "true_hit"
+	HoldOwn           = "own"
+)
+
+// HoldGrounds lists them.
+var HoldGrounds = []string{HoldLitigation, HoldInvestigation, HoldOrder, HoldRequest, HoldHit, HoldOwn}
+
+// Holds reports whether h keeps records of that class on a file.
+func (h *Hold) Holds(f *FileAge, class string) bool {
+	return h.Lifted.IsZero() && (h.Customer == "" || h.Customer == f.Customer) && (h.Class == "" || h.Class == class) &&
+		(h.From.IsZero() || !f.Made.Before(h.From)) && (h.Until.IsZero() || f.Made.Before(h.Until))
+}
+
+// Erasure is one act of making records go: of the clock, or of a request.
+type Erasure struct {
+	ID       string
+	State    string
+	Ground   string // GroundExpired, GroundRequest, ...
+	Items    []ErasureItem
+	Proposed time.Time
+	Proposer string    // operator; "" for the clock
+	Approver string    //
+	Due      time.Time // of an approved one: not before
+	Done     time.Time
+	Version  int64
+}
+
+// ErasureItem is one file's part in an erasure.
+type ErasureItem struct {
+	Customer string   `json:"customer"`
+	Classes  []string `json:"classes"`
+	Pack     string   `json:"pack,omitempty"` // whose period was the longest
+}
+
+// States of an erasure. What is approved can be taken back until it is begun.
+const (
+	ErasureProposed = "proposed"
+	ErasureApproved = "approved"
+	ErasureBegun    = "begun" // the intent, durable before anything goes
+	ErasureDone     = "done"
+	ErasureTaken    = "taken_back"
+)
+
+// Grounds of an erasure.
+const (
+	GroundExpired = "expired" // its time is over
+	GroundRequest = "request" // the person asked
+	GroundError   = "error"   // it should never have been taken
+	GroundMass    = "mass"    // allows a day on which much expires; erases nothing by itself
+)

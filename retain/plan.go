@@ -1,0 +1,199 @@
+package retain
+
+import (
+	"slices"
+	"time"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/policy"
+)
+
+// plan says what is due at one instant. It reads times and states alone.
+type plan struct {
+	at    time.Time
+	zone  *time.Location
+	packs map[string]*policy.Pack // by mark
+	all   []*policy.Pack
+	rules map[string][]rule // by marks of the packs, joined, and class
+	holds []*muster.Hold
+}
+
+// rule is one pack's period for one class: due where the latest anchor is not after
+// the limit. Ends of periods rise with their triggers, so one comparison says what
+// computing every end would say.
+type rule struct {
+	pack   *policy.Pack
+	from   []string
+	period policy.Period
+	limit  time.Time
+}
+
+func newPlan(at time.Time, zone *time.Location, packs []*policy.Pack, holds []*muster.Hold) *plan {
+	p := &plan{at: at, zone: zone, packs: map[string]*policy.Pack{}, all: packs, rules: map[string][]rule{}, holds: holds}
+	for _, x := range packs {
+		p.packs[x.Ref().Digest[:muster.PackMark]] = x
+	}
+	return p
+}
+
+// rulesOf are the periods of a class under the packs that decided on a file. A file
+// whose packs are not known is kept as long as any pack says.
+func (p *plan) rulesOf(applied []string, class string) []rule {
+	key := class
+	for _, a := range applied {
+		key += " " + a
+	}
+	found, ok := p.rules[key]
+	if ok {
+		return found
+	}
+	packs := p.all
+	if known := p.named(applied); len(known) == len(applied) && len(known) > 0 {
+		packs = known
+	}
+	for _, x := range packs {
+		for _, r := range x.Document().Retention {
+			if r.Class != class {
+				continue
+			}
+			period, err := policy.ParsePeriod(r.Period)
+			if err != nil {
+				continue // no pack with it compiles
+			}
+			found = append(found, rule{x, r.From, period, latestTrigger(period, p.at, p.zone)})
+		}
+	}
+	p.rules[key] = found
+	return found
+}
+
+func (p *plan) named(marks []string) (packs []*policy.Pack) {
+	for _, m := range marks {
+		if x := p.packs[m]; x != nil {
+			packs = append(packs, x)
+		}
+	}
+	return packs
+}
+
+// latestTrigger is the last second whose period has ended at t.
+func latestTrigger(period policy.Period, t time.Time, zone *time.Location) time.Time {
+	low, high := int64(0), t.Unix()+1 // ended at low, not at high
+	for high-low > 1 {
+		mid := low + (high-low)/2
+		if period.End(time.Unix(mid, 0), zone).After(t) {
+			high = mid
+		} else {
+			low = mid
+		}
+	}
+	// An instant later in that second has not ended where the period is exact.
+	return time.Unix(low, 0)
+}
+
+// due is one class of one file.
+type due struct {
+	class string
+	pack  string // whose period was the longest: id and edition
+	held  bool
+}
+
+// wholeFile are the classes of a file of whom an account was in use. There are no
+// images yet: nothing keeps a picture of a document.
+var wholeFile = []string{muster.ClassIdentity, muster.ClassClaims, muster.ClassEvidence, muster.ClassHits}
+
+// classesOf are the classes by which a file goes.
+func classesOf(f *muster.FileAge) []string {
+	switch {
+	case f.Opened:
+		return wholeFile
+	case f.Refused:
+		return []string{muster.ClassRefused}
+	}
+	return []string{muster.ClassAbandoned}
+}
+
+// of says what of a file is due.
+func (p *plan) of(f *muster.FileAge, accessed time.Time) (found []due) {
+	if f.Live {
+		return nil // something of it is in use, or may come to be
+	}
+	for _, class := range classesOf(f) {
+		if slices.Contains(f.Gone, class) {
+			continue
+		}
+		if pack, ok := p.over(f, class, accessed); ok {
+			found = append(found, due{class, pack, p.held(f, class)})
+		}
+	}
+	return found
+}
+
+// over reports whether every pack's period for a class is over, and whose was the longest.
+func (p *plan) over(f *muster.FileAge, class string, accessed time.Time) (pack string, ok bool) {
+	var longest time.Time
+	for _, r := range p.rulesOf(f.Applied, class) {
+		anchor := latestOf(f, r.from, accessed)
+		if anchor.IsZero() || anchor.After(r.limit) {
+			return "", false
+		}
+		if end := r.period.End(anchor, p.zone); pack == "" || end.After(longest) {
+			longest, pack = end, r.pack.Ref().ID+" "+r.pack.Ref().Edition
+		}
+	}
+	return pack, pack != ""
+}
+
+// latestOf is the latest of the anchors that have happened. The end of the
+// relationship has to have happened where it is named.
+func latestOf(f *muster.FileAge, names []string, accessed time.Time) (latest time.Time) {
+	for _, name := range names {
+		var t time.Time
+		switch name {
+		case "closed":
+			if t = f.Closed; t.IsZero() {
+				return time.Time{}
+			}
+		case "last_accessed":
+			t = accessed
+		case "refused":
+			if f.Refused {
+				t = f.Last
+			}
+		case "last_event":
+			t = f.Last
+		case "made":
+			t = f.Made
+		}
+		if t.After(latest) {
+			latest = t
+		}
+	}
+	return latest
+}
+
+func (p *plan) held(f *muster.FileAge, class string) bool {
+	return slices.ContainsFunc(p.holds, func(h *muster.Hold) bool {
+		// Of whom no account was opened, the whole file goes under one class.
+		return h.Holds(f, class) || !f.Opened && slices.ContainsFunc(wholeFile, func(c string) bool { return h.Holds(f, c) })
+	})
+}
+
+// limits are the instants before which records of a class that are kept one by one
+// were made, and their customer's accounts ended (zero: that is not asked). ok is
+// false where no pack speaks of the class.
+func (p *plan) limits(class string) (made, ended time.Time, ok bool) {
+	earlier := func(have, t time.Time) time.Time {
+		if have.IsZero() || t.Before(have) {
+			return t
+		}
+		return have
+	}
+	for _, r := range p.rulesOf(nil, class) {
+		made, ok = earlier(made, r.limit), true
+		if slices.Contains(r.from, "closed") {
+			ended = earlier(ended, r.limit)
+		}
+	}
+	return made, ended, ok
+}

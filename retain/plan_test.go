@@ -1,0 +1,86 @@
+package retain
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/packs"
+	"github.com/muster-cip/muster/policy"
+)
+
+func compiled(t *testing.T, ids ...string) (all []*policy.Pack) {
+	t.Helper()
+	for _, id := range ids {
+		src, ok := packs.Source(id)
+		if !ok {
+			t.Fatalf("no pack %s", id)
+		}
+		p, err := policy.Compile(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// What is due by one comparison is what is due by computing every period's end, under
+// any packs and at any instant.
+func TestDueIsWhatKeepSays(t *testing.T) {
+	t.Parallel()
+	all := compiled(t, "us-iaas-cip", "in-cert-in")
+	rapid.Check(t, func(t *rapid.T) {
+		zone := time.FixedZone("", rapid.IntRange(-12*3600, 14*3600).Draw(t, "zone"))
+		base := time.Date(2026, 1, 1, 0, 0, 0, 0, zone)
+		moment := func(name string, none bool) time.Time {
+			if none && rapid.Bool().Draw(t, name+" is absent") {
+				return time.Time{}
+			}
+			// Whole days often: the edges are at midnight.
+			d := time.Duration(rapid.IntRange(0, 4000).Draw(t, name)) * 24 * time.Hour
+			return base.Add(d + time.Duration(rapid.SampledFrom([]int{0, 0, 1, -1, 43200}).Draw(t, name+" seconds"))*time.Second)
+		}
+		f := &muster.FileAge{Made: base, Opened: true, Closed: moment("closed", true), Last: moment("last", false)}
+		accessed := moment("accessed", true)
+		ids := all
+		if rapid.Bool().Draw(t, "one pack") {
+			ids = all[:1]
+		}
+		for _, p := range ids {
+			f.Applied = append(f.Applied, p.Ref().Digest[:muster.PackMark])
+		}
+		p := newPlan(moment("now", false), zone, all, nil)
+		for _, class := range wholeFile {
+			k, ok := policy.Keep(ids, class, map[string]time.Time{
+				"closed": f.Closed, "last_accessed": accessed, "made": f.Made, "last_event": f.Last,
+			}, zone)
+			want := ok && len(k.Waits) == 0 && !k.Until.After(p.at)
+			pack, got := p.over(f, class, accessed)
+			if got != want {
+				t.Fatalf("%s: due %v, and Keep says %v: %+v", class, got, want, k)
+			}
+			if got && pack != k.Pack.ID+" "+k.Pack.Edition {
+				t.Fatalf("%s: %q, and Keep names %+v", class, pack, k.Pack)
+			}
+		}
+	})
+}
+
+// A file whose packs are not all known is kept as long as any pack says.
+func TestUnknownPackKeepsLongest(t *testing.T) {
+	t.Parallel()
+	all := compiled(t, "us-iaas-cip", "in-cert-in")
+	closed := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	f := &muster.FileAge{Opened: true, Made: closed, Closed: closed, Applied: []string{all[0].Ref().Digest[:muster.PackMark], "0123456789ab"}}
+	three := closed.Add(3 * 366 * 24 * time.Hour)
+	if _, due := newPlan(three, time.UTC, all, nil).over(f, muster.ClassIdentity, time.Time{}); due {
+		t.Error("due under the pack that is known alone")
+	}
+	f.Applied = f.Applied[:1]
+	if _, due := newPlan(three, time.UTC, all, nil).over(f, muster.ClassIdentity, time.Time{}); !due {
+		t.Error("not due under the one pack that decided")
+	}
+}

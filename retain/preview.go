@@ -1,0 +1,160 @@
+package retain
+
+import (
+	"context"
+	"time"
+
+	"github.com/muster-cip/muster"
+)
+
+// Preview is what would go at an instant.
+type Preview struct {
+	At      time.Time            `json:"at"`
+	Files   int64                `json:"files"`   // looked at
+	Due     int64                `json:"due"`     // of which something would go
+	Held    int64                `json:"held"`    // of which a hold keeps something that would go
+	Live    int64                `json:"live"`    // in use
+	Waits   bool                 `json:"waits"`   // more than the share of a day: two operators have to agree
+	Classes map[string]ClassPlan `json:"classes"` //
+}
+
+// ClassPlan is what would go of one class.
+type ClassPlan struct {
+	Due   int64            `json:"due"` // files; records of classes that are kept one by one
+	Held  int64            `json:"held"`
+	Packs map[string]int64 `json:"packs,omitempty"` // whose period was the longest
+}
+
+const filesInAPage = 5000
+
+// Preview says what would go at that instant, by class. Nothing is written.
+func (s *Service) Preview(ctx context.Context, at time.Time) (*Preview, error) {
+	out := &Preview{At: at, Classes: map[string]ClassPlan{}}
+	p, err := s.planAt(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	err = s.pages(ctx, "", func(files []muster.FileAge, accessed map[string]time.Time) (bool, error) {
+		for i := range files {
+			f := &files[i]
+			out.Files++
+			if f.Live {
+				out.Live++
+			}
+			out.add(p.of(f, accessed[f.Customer]))
+		}
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Waits = s.tooMany(out.Due, out.Files)
+	return out, s.DB.View(ctx, func(tx Tx) error {
+		for _, class := range kept {
+			made, ended, ok := p.limits(class)
+			if !ok {
+				continue
+			}
+			var n int64
+			var err error
+			switch class {
+			case muster.ClassDecisions:
+				n, err = tx.CountOldDecisions(ctx, made, ended)
+			case muster.ClassReveals:
+				n, err = tx.CountOldEntries(ctx, typeReveal, made)
+			case muster.ClassNotices:
+				n, err = tx.CountOldDeliveries(ctx, made)
+			}
+			if err != nil {
+				return err
+			}
+			c := ClassPlan{Due: n}
+			if p.heldWhole(class) {
+				c = ClassPlan{Held: n}
+			}
+			out.Classes[class] = c
+		}
+		return nil
+	})
+}
+
+func (v *Preview) add(all []due) {
+	some, held := false, false
+	for _, d := range all {
+		c := v.Classes[d.class]
+		if d.held {
+			c.Held++
+			held = true
+		} else {
+			c.Due++
+			some = true
+		}
+		if c.Packs == nil {
+			c.Packs = map[string]int64{}
+		}
+		c.Packs[d.pack]++
+		v.Classes[d.class] = c
+	}
+	if some {
+		v.Due++
+	}
+	if held {
+		v.Held++
+	}
+}
+
+// smallDay is how many files may go on a day whatever their share is.
+const smallDay = 100
+
+func (s *Service) tooMany(n, files int64) bool {
+	return n > smallDay && float64(n) > s.Share*float64(files)
+}
+
+// planAt makes the plan of an instant: packs and holds as they are now.
+func (s *Service) planAt(ctx context.Context, at time.Time) (p *plan, err error) {
+	err = s.DB.View(ctx, func(tx Tx) error {
+		all, err := holds(ctx, tx)
+		p = newPlan(at, s.Zone, s.Programme.Ever(), all)
+		return err
+	})
+	return p, err
+}
+
+// pages walks all files after a customer, each page in a view of its own; each returns
+// false to stop.
+func (s *Service) pages(ctx context.Context, after string, each func(files []muster.FileAge, accessed map[string]time.Time) (bool, error)) error {
+	for {
+		var files []muster.FileAge
+		if err := s.DB.View(ctx, func(tx Tx) (err error) {
+			files, err = tx.FileAges(ctx, muster.Page{After: after, Limit: filesInAPage})
+			return err
+		}); err != nil || len(files) == 0 {
+			return err
+		}
+		after = files[len(files)-1].Customer
+		accessed, err := s.accessed(ctx, files)
+		if err != nil {
+			return err
+		}
+		if more, err := each(files, accessed); err != nil || !more {
+			return err
+		}
+	}
+}
+
+// accessed asks when the ended ones among files were last used.
+func (s *Service) accessed(ctx context.Context, files []muster.FileAge) (map[string]time.Time, error) {
+	if s.Accessed == nil {
+		return nil, nil
+	}
+	var ended []string
+	for i := range files {
+		if !files[i].Live && files[i].Opened {
+			ended = append(ended, files[i].Customer)
+		}
+	}
+	if len(ended) == 0 {
+		return nil, nil
+	}
+	return s.Accessed.LastAccessed(ctx, ended)
+}

@@ -1,0 +1,318 @@
+package retain_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/internal/roomtest"
+)
+
+const year = 365 * 24 * time.Hour
+
+// stranger waits for a person and uses nothing meanwhile: three countries.
+func stranger(reference string) *muster.Application {
+	app := roomtest.Person(reference)
+	app.Payment.Country, app.Access.IP = "KZ", "51.174.0.10"
+	return app
+}
+
+func (b *bundle) until(t time.Time) { b.Clock.Move(t.Sub(b.Clock.Now())) }
+
+func TestFileGoesWhenItsTimeIsOverAndNotBefore(t *testing.T) {
+	both(t, func(b *bundle) {
+		ada := b.customer("ada-1", "ada@example.com.ng", "+2348031234504")
+		bola := b.customer("bola-1", "bola@example.com.ng", "+2348031234505")
+		before := b.left(ada.Customer)
+		b.end("ada-1")
+		over := time.Date(2028, 11, 3, 0, 0, 0, 0, time.UTC) // the day after two years from 2 November 2026
+		b.until(over.Add(-time.Second))
+		if s := b.run(); s.Files != 0 || b.left(ada.Customer).keys != before.keys {
+			b.Fatalf("a second too early: %+v", s)
+		}
+		p, err := b.retain.Preview(b.Context(), over)
+		if err != nil || p.Files != 2 || p.Live != 1 || p.Due != 1 || p.Classes[muster.ClassIdentity].Due != 1 || len(p.Classes[muster.ClassIdentity].Packs) != 1 {
+			b.Fatalf("%+v, %v", p, err)
+		}
+		b.until(over)
+		if s := b.run(); s.Files != 1 || s.Index == 0 || s.Waits != 0 {
+			b.Fatalf("%+v", s)
+		}
+		after := b.left(ada.Customer)
+		if after.keys != 0 || after.claims != 0 || after.evidence != 0 || after.facts >= before.facts || !slices.Contains(after.gone, muster.ClassIdentity) {
+			b.Errorf("left: %+v, was %+v", after, before)
+		}
+		if after.index == 0 || after.index >= before.index*2 {
+			b.Errorf("%d rows of the index, %d for one file before", after.index, before.index)
+		}
+		if got := b.left(bola.Customer); got.keys == 0 || got.claims == 0 || len(got.gone) != 0 {
+			b.Errorf("another's file: %+v", got)
+		}
+		if s := b.run(); s.Files != 0 || s.Index != 0 {
+			b.Errorf("again: %+v", s)
+		}
+		b.Clean()
+	})
+}
+
+func TestFilesOfWhomNobodyBecameACustomer(t *testing.T) {
+	both(t, func(b *bundle) {
+		a := b.Apply(stranger("gone-1"))
+		v := b.look(a.Application)
+		if _, err := b.Onboard.Withdraw(b.Context(), b.Anna, a.Application, v.Version); err != nil {
+			b.Fatal(err)
+		}
+		b.Clock.Move(60 * 24 * time.Hour)
+		if s := b.run(); s.Files != 0 {
+			b.Fatalf("too early: %+v", s)
+		}
+		b.Clock.Move(24 * time.Hour)
+		if s := b.run(); s.Files != 1 {
+			b.Fatalf("%+v", s)
+		}
+		if got := b.left(v.Customer); got.keys != 0 || got.claims != 0 || got.index != 0 || !slices.Equal(got.gone, []string{muster.ClassAbandoned}) {
+			b.Errorf("%+v", got)
+		}
+		b.Clean()
+	})
+}
+
+func TestHoldBeatsClockAndRequest(t *testing.T) {
+	both(t, func(b *bundle) {
+		ctx := b.Context()
+		ada := b.customer("ada-1", "ada@example.com.ng", "+2348031234504")
+		b.end("ada-1")
+		h, err := b.retain.Place(ctx, b.Anna.Operator, muster.Hold{
+			Customer: ada.Customer, Ground: muster.HoldLitigation, Case: "2026/17", Review: b.Clock.Now().Add(5 * year),
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		e, err := b.retain.Ask(ctx, "", ada.Customer, muster.GroundRequest)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, by := range []string{b.Anna.Operator, b.Bea.Operator} {
+			if e, err = b.retain.Agree(ctx, by, e.ID, e.Version); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.Clock.Move(3 * year)
+		p, err := b.retain.Preview(ctx, b.Clock.Now())
+		if err != nil || p.Due != 0 || p.Held != 1 || p.Classes[muster.ClassIdentity].Held != 1 {
+			b.Fatalf("%+v, %v", p, err)
+		}
+		if s := b.run(); s.Files != 0 || b.left(ada.Customer).keys == 0 {
+			b.Fatalf("the hold did not hold: %+v", s)
+		}
+		if h, err = b.retain.Review(ctx, b.Bea.Operator, h.ID, h.Version, b.Clock.Now().Add(year)); err != nil {
+			b.Fatal(err)
+		}
+		if _, err = b.retain.Lift(ctx, b.Bea.Operator, h.ID, h.Version); err != nil {
+			b.Fatal(err)
+		}
+		b.run()
+		if got := b.left(ada.Customer); got.keys != 0 || got.claims != 0 {
+			b.Errorf("lifted, and left: %+v", got)
+		}
+		if _, err = b.retain.Lift(ctx, b.Bea.Operator, h.ID, h.Version+1); muster.ErrorCode(err) != muster.CodeIllegalMove {
+			b.Errorf("lifted twice: %v", err)
+		}
+		b.Clean()
+	})
+}
+
+func TestHoldSaysWhatIsWrongWithIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.retain.Place(t.Context(), b.Anna.Operator, muster.Hold{Ground: "whim", Class: "everything", Case: "of Ada!", Review: b.Clock.Now()})
+	if got := roomtest.Faulted(err); !slices.Equal(got, []string{"/ground unknown_ground", "/class unknown_class", "/case form", "/review in_past"}) {
+		t.Errorf("%v", got)
+	}
+	_, err = b.retain.Place(t.Context(), b.Anna.Operator, muster.Hold{
+		Customer: "cus_none", Ground: muster.HoldOwn, Case: "x", Review: b.Clock.Now().Add(year),
+	})
+	if muster.ErrorCode(err) != muster.CodeNotFound {
+		t.Errorf("a hold on nobody: %v", err)
+	}
+}
+
+func TestEarlyErasureTakesTwoAndADelay(t *testing.T) {
+	both(t, func(b *bundle) {
+		ctx := b.Context()
+		ada := b.customer("ada-1", "ada@example.com.ng", "+2348031234504")
+		e, err := b.retain.Ask(ctx, "", ada.Customer, muster.GroundRequest)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := b.retain.Agree(ctx, b.Anna.Operator, e.ID, e.Version); muster.ErrorCode(err) != muster.CodeIllegalMove {
+			b.Fatalf("the account is in use: %v", err)
+		}
+		b.end("ada-1")
+		if again, err := b.retain.Ask(ctx, "", ada.Customer, muster.GroundRequest); err != nil || again.ID != e.ID {
+			b.Fatalf("asked twice: %+v, %v", again, err)
+		}
+		if e, err = b.retain.Agree(ctx, b.Anna.Operator, e.ID, e.Version); err != nil || e.State != muster.ErasureProposed {
+			b.Fatalf("%+v, %v", e, err)
+		}
+		if _, err := b.retain.Agree(ctx, b.Anna.Operator, e.ID, e.Version); muster.ErrorCode(err) != muster.CodeForbidden {
+			b.Fatalf("one person was two: %v", err)
+		}
+		if e, err = b.retain.Agree(ctx, b.Bea.Operator, e.ID, e.Version); err != nil || e.State != muster.ErasureApproved {
+			b.Fatalf("%+v, %v", e, err)
+		}
+		b.Clock.Move(delay - time.Second)
+		if b.run(); b.left(ada.Customer).keys == 0 {
+			b.Fatal("erased within the delay")
+		}
+		// Taken back, it does not go; asked anew, it does.
+		if _, err := b.retain.TakeBack(ctx, b.Bea.Operator, e.ID, e.Version); err != nil {
+			b.Fatal(err)
+		}
+		b.Clock.Move(time.Hour)
+		if b.run(); b.left(ada.Customer).keys == 0 {
+			b.Fatal("erased though it was taken back")
+		}
+		if e, err = b.retain.Ask(ctx, b.Anna.Operator, ada.Customer, muster.GroundError); err != nil {
+			b.Fatal(err)
+		}
+		if e, err = b.retain.Agree(ctx, b.Bea.Operator, e.ID, e.Version); err != nil || e.State != muster.ErasureApproved {
+			b.Fatalf("%+v, %v", e, err)
+		}
+		b.Clock.Move(delay)
+		b.run()
+		if got := b.left(ada.Customer); got.keys != 0 || got.claims != 0 || got.evidence != 0 {
+			b.Errorf("left: %+v", got)
+		}
+		if _, err := b.retain.TakeBack(ctx, b.Bea.Operator, e.ID, e.Version+2); muster.ErrorCode(err) != muster.CodeIllegalMove {
+			b.Errorf("taken back when it was done: %v", err)
+		}
+		b.Clean()
+	})
+}
+
+func TestDayOnWhichMuchExpiresWaitsForTwo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	var files []string
+	for i := range 101 {
+		a := b.Apply(stranger(fmt.Sprint("p-", i)))
+		v := b.look(a.Application)
+		if _, err := b.Onboard.Withdraw(ctx, b.Anna, a.Application, v.Version); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, v.Customer)
+	}
+	b.Clock.Move(year)
+	for range 2 { // it asks once
+		if s := b.run(); s.Files != 0 || s.Waits != 101 {
+			t.Fatalf("%+v", s)
+		}
+	}
+	asked := b.erasures(muster.ErasureProposed)
+	if len(asked) != 1 || asked[0].Ground != muster.GroundMass {
+		t.Fatalf("%+v", asked)
+	}
+	e := asked[0]
+	for _, by := range []string{b.Anna.Operator, b.Bea.Operator} {
+		var err error
+		if e, err = b.retain.Agree(ctx, by, e.ID, e.Version); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := b.run(); s.Files != 101 || s.Waits != 0 {
+		t.Fatalf("%+v", s)
+	}
+	for _, c := range files {
+		if b.left(c).keys != 0 {
+			t.Fatalf("%s is still there", c)
+		}
+	}
+	if left := b.erasures(muster.ErasureApproved); len(left) != 0 {
+		t.Errorf("it allows another day: %+v", left)
+	}
+	b.Clean()
+}
+
+// TestErasureIsFinishedWhateverFailed: before and after each durable write of a run the
+// store fails once; the next run of a new process leaves nothing, and a clean log.
+func TestErasureIsFinishedWhateverFailed(t *testing.T) {
+	t.Parallel()
+	writes := 0
+	for n := 1; writes == 0 || n <= writes; n++ {
+		for _, after := range []bool{false, true} {
+			b := setup(t)
+			ada := b.customer("ada-1", "ada@example.com.ng", "+2348031234504")
+			b.end("ada-1")
+			b.Clock.Move(3 * year)
+			if after {
+				b.fail(0, n)
+			} else {
+				b.fail(n, 0)
+			}
+			_, err := b.retain.Run(t.Context())
+			if b.hit != (err != nil) {
+				t.Fatalf("write %d, after %v: hit %v, %v", n, after, b.hit, err)
+			}
+			if !b.hit {
+				t.Fatalf("write %d did not fail", n)
+			}
+			b.fail(0, 0)
+			b.retain = b.service()
+			if err := b.retain.Resume(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			b.run()
+			if got := b.left(ada.Customer); got.keys != 0 || got.claims != 0 || got.evidence != 0 || got.index != 0 {
+				t.Errorf("write %d, after %v: left %+v", n, after, got)
+			}
+			if open := b.erasures(muster.ErasureBegun); len(open) != 0 {
+				t.Errorf("write %d, after %v: %d are not finished", n, after, len(open))
+			}
+			b.Clean()
+		}
+		if writes == 0 {
+			writes = writesOfOne(t)
+		}
+	}
+}
+
+// writesOfOne counts the durable writes of a run that erases one file.
+func writesOfOne(t *testing.T) int {
+	b := setup(t)
+	b.customer("ada-1", "ada@example.com.ng", "+2348031234504")
+	b.end("ada-1")
+	b.Clock.Move(3 * year)
+	b.run()
+	if b.n < 3 {
+		t.Fatalf("only %d writes", b.n)
+	}
+	return b.n
+}
+
+func TestOldRecordsLeaveTombstones(t *testing.T) {
+	both(t, func(b *bundle) {
+		ada := b.customer("ada-1", "ada@example.com.ng", "+2348031234504")
+		b.customer("bola-1", "bola@example.com.ng", "+2348031234505")
+		b.end("ada-1")
+		b.Clock.Move(12 * year)
+		s := b.run()
+		if s.Files != 1 || s.Records == 0 {
+			b.Fatalf("%+v", s)
+		}
+		a := b.Audit()
+		if !a.Clean() || int64(a.Tombstoned) != s.Records {
+			b.Fatalf("%+v, %+v", a, s)
+		}
+		// The decision under which a live account stands is still there.
+		if d, err := b.Onboard.Explain(b.Context(), b.look("bola-1").Decision); err != nil {
+			b.Errorf("%+v, %v", d, err)
+		}
+		if got := b.left(ada.Customer); got.facts != 0 {
+			b.Errorf("%+v", got)
+		}
+	})
+}

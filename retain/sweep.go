@@ -1,0 +1,337 @@
+package retain
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/tlog"
+	"github.com/muster-cip/muster/vault"
+)
+
+// kept are classes of records that go one by one, each with its own age.
+var kept = []string{muster.ClassDecisions, muster.ClassReveals, muster.ClassNotices}
+
+// typeReveal is the type of the entries that the class of reveals consists of.
+var typeReveal = tlog.Reveal.String()
+
+// Cursor is how far a day's run has come. It is kept between slices.
+type Cursor struct {
+	Step   string    `json:"step"` // requests | files | records | indexes; "" at the beginning
+	After  string    `json:"after,omitempty"`
+	Kind   int       `json:"kind,omitempty"` // of the blind index
+	Digest []byte    `json:"digest,omitempty"`
+	Handle []byte    `json:"handle,omitempty"`
+	Began  time.Time `json:"began"`
+	Swept  Swept     `json:"swept"`
+}
+
+// Swept is what a day's run did.
+type Swept struct {
+	Files   int64 `json:"files"`   // of which something went
+	Records int64 `json:"records"` // decisions and entries
+	Index   int64 `json:"index"`   // rows of the blind indexes that led nowhere
+	Waits   int64 `json:"waits"`   // files that wait for two operators: too many on one day
+}
+
+// Slice does a part of a day's run, until about the given instant, and returns where
+// to go on. done is true at the end of the day's run.
+func (s *Service) Slice(ctx context.Context, c Cursor, until time.Time) (Cursor, bool, error) {
+	if c.Step == "" {
+		c = Cursor{Step: "requests", Began: s.Clock()}
+	}
+	for !s.Clock().After(until) && ctx.Err() == nil {
+		var err error
+		switch c.Step {
+		case "requests":
+			err = s.requests(ctx)
+			c.Step = "files"
+		case "files":
+			err = s.files(ctx, &c)
+		case "records":
+			err = s.records(ctx, &c)
+		case "indexes":
+			err = s.indexes(ctx, &c)
+		default:
+			return c, true, nil
+		}
+		if err != nil {
+			return c, false, err
+		}
+	}
+	return c, c.Step == "end", ctx.Err()
+}
+
+// Run does a whole day's run, for commands and tests.
+func (s *Service) Run(ctx context.Context) (Swept, error) {
+	c, done := Cursor{}, false
+	for !done {
+		var err error
+		if c, done, err = s.Slice(ctx, c, s.Clock().Add(time.Hour)); err != nil {
+			return c.Swept, err
+		}
+	}
+	return c.Swept, nil
+}
+
+// Resume finishes what was begun: after a crash, before anything is served.
+func (s *Service) Resume(ctx context.Context) error {
+	return s.each(ctx, muster.ErasureBegun, func(e *muster.Erasure) error { return s.finish(ctx, e) })
+}
+
+// requests finishes what was begun and begins what is approved and due. A file of
+// which a hold keeps something waits whole.
+func (s *Service) requests(ctx context.Context) error {
+	if err := s.Resume(ctx); err != nil {
+		return err
+	}
+	p, err := s.planAt(ctx, s.Clock())
+	if err != nil {
+		return err
+	}
+	return s.each(ctx, muster.ErasureApproved, func(e *muster.Erasure) error {
+		if e.Ground == muster.GroundMass || e.Due.After(p.at) {
+			return nil
+		}
+		for _, it := range e.Items {
+			var f *muster.FileAge
+			if err := s.DB.View(ctx, func(tx Tx) (err error) {
+				f, err = tx.FileAge(ctx, it.Customer)
+				return err
+			}); err != nil {
+				return err
+			}
+			if f.Live || slices.ContainsFunc(it.Classes, func(class string) bool { return p.held(f, class) }) {
+				return nil
+			}
+		}
+		if err := s.begin(ctx, e); err != nil {
+			return err
+		}
+		return s.finish(ctx, e)
+	})
+}
+
+// each calls fn for every erasure of a state; fn may change it.
+func (s *Service) each(ctx context.Context, state string, fn func(*muster.Erasure) error) error {
+	page := muster.Page{Limit: 100}
+	for {
+		var some []*muster.Erasure
+		if err := s.DB.View(ctx, func(tx Tx) (err error) {
+			some, err = tx.Erasures(ctx, state, page)
+			return err
+		}); err != nil {
+			return err
+		}
+		for _, e := range some {
+			if err := fn(e); err != nil {
+				return err
+			}
+		}
+		if len(some) < page.Limit {
+			return nil
+		}
+		page.After = some[len(some)-1].ID
+	}
+}
+
+// files erases what is due of the files after the cursor: one erasure of at most
+// filesAtOnce a call.
+func (s *Service) files(ctx context.Context, c *Cursor) error {
+	if c.After == "" {
+		wait, n, err := s.waits(ctx)
+		if err != nil {
+			return err
+		}
+		if wait {
+			c.Swept.Waits, c.Step = n, "records"
+			return nil
+		}
+	}
+	p, err := s.planAt(ctx, s.Clock())
+	if err != nil {
+		return err
+	}
+	e := &muster.Erasure{Ground: muster.GroundExpired, Due: p.at}
+	end := true
+	if err := s.pages(ctx, c.After, func(files []muster.FileAge, accessed map[string]time.Time) (bool, error) {
+		for i := range files {
+			f := &files[i]
+			it := muster.ErasureItem{Customer: f.Customer}
+			for _, d := range p.of(f, accessed[f.Customer]) {
+				if !d.held {
+					it.Classes, it.Pack = append(it.Classes, d.class), d.pack
+				}
+			}
+			c.After = f.Customer
+			if len(it.Classes) > 0 {
+				e.Items = append(e.Items, it)
+			}
+			if len(e.Items) == filesAtOnce {
+				end = false
+				return false, nil
+			}
+		}
+		return true, nil
+	}); err != nil {
+		return err
+	}
+	if len(e.Items) > 0 {
+		if err := s.begin(ctx, e); err != nil {
+			return err
+		}
+		if err := s.finish(ctx, e); err != nil {
+			return err
+		}
+		c.Swept.Files += int64(len(e.Items))
+	}
+	if end {
+		c.Step, c.After = "records", ""
+		return s.massOver(ctx)
+	}
+	return nil
+}
+
+// waits reports whether more is due than may go on a day without two operators, and
+// asks them where nobody did yet.
+func (s *Service) waits(ctx context.Context) (bool, int64, error) {
+	v, err := s.Preview(ctx, s.Clock())
+	if err != nil || !v.Waits {
+		return false, 0, err
+	}
+	wait := true
+	err = s.DB.InTx(ctx, func(tx Tx) error {
+		asked := false
+		for _, state := range []string{muster.ErasureProposed, muster.ErasureApproved} {
+			some, err := tx.Erasures(ctx, state, muster.Page{Limit: 1000})
+			if err != nil {
+				return err
+			}
+			for _, e := range some {
+				if e.Ground == muster.GroundMass {
+					asked, wait = true, wait && state != muster.ErasureApproved
+				}
+			}
+		}
+		if asked {
+			return nil
+		}
+		e := &muster.Erasure{
+			ID: muster.NewID(muster.PrefixErasure, tx.Now()), State: muster.ErasureProposed, Ground: muster.GroundMass, Proposed: tx.Now(),
+		}
+		if err := tx.PutErasure(ctx, e); err != nil {
+			return err
+		}
+		return s.enterErasure(ctx, tx, "", "proposed", e)
+	})
+	return wait, v.Due, err
+}
+
+// massOver ends what allowed a day on which much expired.
+func (s *Service) massOver(ctx context.Context) error {
+	return s.each(ctx, muster.ErasureApproved, func(e *muster.Erasure) error {
+		if e.Ground != muster.GroundMass {
+			return nil
+		}
+		return s.DB.InTx(ctx, func(tx Tx) error {
+			e.State, e.Done = muster.ErasureDone, tx.Now()
+			if err := tx.PutErasure(ctx, e); err != nil {
+				return err
+			}
+			return s.enterErasure(ctx, tx, e.Approver, "done", e)
+		})
+	})
+}
+
+const recordsAtOnce = 500
+
+// heldWhole reports whether a hold keeps a class of records that go one by one: one
+// on the class, or on everything. They are not of one file, so it keeps them all.
+func (p *plan) heldWhole(class string) bool {
+	return slices.ContainsFunc(p.holds, func(h *muster.Hold) bool { return h.Class == class || h.Class == "" })
+}
+
+// records drops old decisions and entries, with tombstones, and old notices.
+func (s *Service) records(ctx context.Context, c *Cursor) error {
+	p, err := s.planAt(ctx, s.Clock())
+	if err != nil {
+		return err
+	}
+	dropped := 0
+	for _, class := range kept {
+		made, ended, ok := p.limits(class)
+		if !ok || p.heldWhole(class) {
+			continue
+		}
+		if err := s.DB.InTx(ctx, func(tx Tx) error {
+			dropped = 0
+			var old map[string]int64
+			switch class {
+			case muster.ClassNotices:
+				return tx.DropDeliveries(ctx, made)
+			case muster.ClassDecisions:
+				old, err = tx.OldDecisions(ctx, made, ended, recordsAtOnce)
+			case muster.ClassReveals:
+				old, err = tx.OldEntries(ctx, typeReveal, made, recordsAtOnce)
+			}
+			if err != nil || len(old) == 0 {
+				return err
+			}
+			if err := tx.DropRecords(ctx, slices.Sorted(maps.Keys(old))...); err != nil {
+				return err
+			}
+			dropped = len(old)
+			return s.Journal.Bury(ctx, tx, "retention/"+class, nil, slices.Collect(maps.Values(old)))
+		}); err != nil {
+			return err
+		}
+		c.Swept.Records += int64(dropped)
+		if dropped == recordsAtOnce {
+			return nil // there may be more of this class
+		}
+	}
+	c.Step = "indexes"
+	return nil
+}
+
+const indexAtOnce = 2000
+
+// indexes drops rows of the blind indexes whose handle leads nowhere: the key that it
+// led to was destroyed. One page a call.
+func (s *Service) indexes(ctx context.Context, c *Cursor) error {
+	if c.Kind >= len(vault.Kinds) {
+		c.Step = "end"
+		return nil
+	}
+	kind := vault.Kinds[c.Kind]
+	var rows []muster.IndexRow
+	if err := s.DB.View(ctx, func(tx Tx) (err error) {
+		rows, err = tx.IndexPage(ctx, string(kind), muster.IndexRow{Digest: c.Digest, Handle: c.Handle}, indexAtOnce)
+		return err
+	}); err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		c.Kind, c.Digest, c.Handle = c.Kind+1, nil, nil
+		return nil
+	}
+	handles := make([][16]byte, 0, len(rows))
+	for _, r := range rows {
+		handles = append(handles, [16]byte(r.Handle))
+	}
+	lead, err := s.Keys.Resolve(ctx, kind, handles)
+	if err != nil {
+		return err
+	}
+	last := rows[len(rows)-1]
+	c.Digest, c.Handle = bytes.Clone(last.Digest), bytes.Clone(last.Handle)
+	rows = slices.DeleteFunc(rows, func(r muster.IndexRow) bool { return lead[[16]byte(r.Handle)] != "" })
+	if len(rows) == 0 {
+		return nil
+	}
+	c.Swept.Index += int64(len(rows))
+	return s.DB.InTx(ctx, func(tx Tx) error { return tx.DropIndex(ctx, rows...) })
+}

@@ -1,0 +1,303 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/muster-cip/muster"
+)
+
+// FileAges reads the times and states of customers' files, in the order of their ids.
+func (tx *Tx) FileAges(ctx context.Context, p muster.Page) ([]muster.FileAge, error) {
+	return tx.fileAges(ctx, p.After+"!", "~", p.Limit) // no id has a character before ! or after ~
+}
+
+// FileAge reads one customer's.
+func (tx *Tx) FileAge(ctx context.Context, customer string) (*muster.FileAge, error) {
+	files, err := tx.fileAges(ctx, customer, customer, 1)
+	if err == nil && len(files) == 0 {
+		return nil, muster.Errorf(muster.CodeNotFound, "there is no such customer")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &files[0], nil
+}
+
+// fileAges reads those from one id to another: three ranges of rows, joined here.
+func (tx *Tx) fileAges(ctx context.Context, from, to string, limit int) ([]muster.FileAge, error) {
+	files, err := all(ctx, tx, func(r row) (f muster.FileAge, err error) {
+		var applied, gone string
+		err = r.scan(&f.Customer, &f.Made, &applied, &gone)
+		f.Applied, f.Gone = strings.Fields(applied), strings.Fields(gone)
+		return f, err
+	}, `SELECT id, made, applied, gone FROM customers WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?`, from, to, limit)
+	if err != nil || len(files) == 0 {
+		return nil, err
+	}
+	last := files[len(files)-1].Customer
+	ended := map[string]bool{} // accounts that are closed
+	at := 0
+	// find goes on to the file of a customer: rows come in the same order.
+	find := func(customer string) *muster.FileAge {
+		for at < len(files) && files[at].Customer < customer {
+			at++
+		}
+		if at < len(files) && files[at].Customer == customer {
+			return &files[at]
+		}
+		return nil
+	}
+	if err := tx.query(ctx, func(r row) error {
+		var id, customer, state string
+		var opened, interim, closed time.Time
+		if err := r.scan(&id, &customer, &state, &opened, &interim, &closed); err != nil {
+			return err
+		}
+		ended[id] = state == muster.AccClosed
+		f := find(customer)
+		if f == nil {
+			return nil
+		}
+		f.Opened = f.Opened || !opened.IsZero() || !interim.IsZero()
+		f.Live = f.Live || state != muster.AccClosed && state != muster.AccPending
+		if closed.After(f.Closed) {
+			f.Closed = closed
+		}
+		return nil
+	}, `SELECT id, customer, state, opened, interim_since, closed FROM accounts WHERE customer >= ? AND customer <= ? ORDER BY customer`, from, last); err != nil {
+		return nil, err
+	}
+	at = 0
+	return files, tx.query(ctx, func(r row) error {
+		var customer, account, state string
+		var updated time.Time
+		if err := r.scan(&customer, &account, &state, &updated); err != nil {
+			return err
+		}
+		f := find(customer)
+		if f == nil {
+			return nil
+		}
+		switch state {
+		case muster.AppReceived, muster.AppNeeds, muster.AppReview:
+			f.Live = f.Live || !ended[account] // nothing can be opened any more where it is closed
+		}
+		if !updated.Before(f.Last) {
+			f.Last, f.Refused = updated, state == muster.AppRefused
+		}
+		return nil
+	}, `SELECT customer, account, state, updated FROM applications WHERE customer >= ? AND customer <= ? ORDER BY customer`, from, last)
+}
+
+const holdColumns = `id, customer, class, made_from, made_to, ground, matter, undisclosed, placed, operator, review, lifted, lifted_by, version`
+
+func scanHold(r row) (*muster.Hold, error) {
+	x := &muster.Hold{}
+	return x, r.scan(&x.ID, &x.Customer, &x.Class, &x.From, &x.Until, &x.Ground, &x.Case, &x.Undisclosed, &x.Placed, &x.By, &x.Review,
+		&x.Lifted, &x.LiftedBy, &x.Version)
+}
+
+// Holds lists holds in the order of their ids; live: those that are not lifted.
+func (tx *Tx) Holds(ctx context.Context, live bool, p muster.Page) ([]*muster.Hold, error) {
+	return all(ctx, tx, scanHold, `SELECT `+holdColumns+` FROM holds WHERE (? = 0 OR lifted = 0) AND id > ? ORDER BY id LIMIT ?`, live, p.After, p.Limit)
+}
+
+// Hold finds a hold.
+func (tx *Tx) Hold(ctx context.Context, id string) (*muster.Hold, error) {
+	return one(ctx, tx, "hold", scanHold, `SELECT `+holdColumns+` FROM holds WHERE id = ?`, id)
+}
+
+// PutHold inserts or updates by version.
+func (tx *Tx) PutHold(ctx context.Context, h *muster.Hold) error {
+	return tx.put(ctx, &h.Version,
+		`INSERT INTO holds (customer, class, made_from, made_to, ground, matter, undisclosed, placed, operator, review, lifted, lifted_by, version, id)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		`UPDATE holds SET customer = ?, class = ?, made_from = ?, made_to = ?, ground = ?, matter = ?, undisclosed = ?, placed = ?, operator = ?,
+			review = ?, lifted = ?, lifted_by = ?, version = ? WHERE id = ? AND version = ?`,
+		h.ID, h.Customer, h.Class, h.From, h.Until, h.Ground, h.Case, h.Undisclosed, h.Placed, h.By, h.Review, h.Lifted, h.LiftedBy)
+}
+
+const erasureColumns = `id, state, ground, items, proposed, proposer, approver, due, done, version`
+
+func scanErasure(r row) (*muster.Erasure, error) {
+	x := &muster.Erasure{}
+	var items []byte
+	if err := r.scan(&x.ID, &x.State, &x.Ground, &items, &x.Proposed, &x.Proposer, &x.Approver, &x.Due, &x.Done, &x.Version); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(items, &x.Items); err != nil {
+		return nil, muster.Errorf(muster.CodeInternal, "a column is not what it should be: %w", err)
+	}
+	return x, nil
+}
+
+// Erasures lists erasures in the order of their ids, of one state or ("") of all.
+func (tx *Tx) Erasures(ctx context.Context, state string, p muster.Page) ([]*muster.Erasure, error) {
+	if state == "" {
+		return all(ctx, tx, scanErasure, `SELECT `+erasureColumns+` FROM erasures WHERE id > ? ORDER BY id LIMIT ?`, p.After, p.Limit)
+	}
+	return all(ctx, tx, scanErasure, `SELECT `+erasureColumns+` FROM erasures WHERE state = ? AND id > ? ORDER BY id LIMIT ?`, state, p.After, p.Limit)
+}
+
+// Erasure finds an erasure.
+func (tx *Tx) Erasure(ctx context.Context, id string) (*muster.Erasure, error) {
+	return one(ctx, tx, "erasure", scanErasure, `SELECT `+erasureColumns+` FROM erasures WHERE id = ?`, id)
+}
+
+// PutErasure inserts or updates by version.
+func (tx *Tx) PutErasure(ctx context.Context, e *muster.Erasure) error {
+	items, err := json.Marshal(e.Items)
+	if err != nil {
+		return muster.Errorf(muster.CodeInternal, "a column cannot be written: %w", err)
+	}
+	return tx.put(ctx, &e.Version,
+		`INSERT INTO erasures (state, ground, items, proposed, proposer, approver, due, done, version, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		`UPDATE erasures SET state = ?, ground = ?, items = ?, proposed = ?, proposer = ?, approver = ?, due = ?, done = ?, version = ? WHERE id = ? AND version = ?`,
+		e.ID, e.State, e.Ground, items, e.Proposed, e.Proposer, e.Approver, e.Due, e.Done)
+}
+
+// EraseIdentity removes what is sealed under the keys of a customer's people, and the
+// codes that were sent to them. Their rows stay, marked; the keys are destroyed before.
+func (tx *Tx) EraseIdentity(ctx context.Context, customer string) error {
+	for _, q := range []string{
+		`DELETE FROM claims WHERE subject IN (SELECT id FROM subjects WHERE customer = ?)`,
+		`DELETE FROM challenges WHERE application IN (SELECT id FROM applications WHERE customer = ?)`,
+		`UPDATE evidence SET sealed = NULL WHERE subject IN (SELECT id FROM subjects WHERE customer = ?)`,
+	} {
+		if err := tx.exec(ctx, nil, q, customer); err != nil {
+			return err
+		}
+	}
+	return tx.exec(ctx, nil, `UPDATE subjects SET erased = ?, changed = '' WHERE customer = ? AND erased = 0`, tx.now, customer)
+}
+
+// EraseClaims removes the revisions before each subject's latest.
+func (tx *Tx) EraseClaims(ctx context.Context, customer string) error {
+	return tx.exec(ctx, nil, `DELETE FROM claims WHERE subject IN (SELECT id FROM subjects WHERE customer = ?)
+		AND revision < (SELECT max(c.revision) FROM claims c WHERE c.subject = claims.subject)`, customer)
+}
+
+// EraseEvidence removes what was found about a customer's people.
+func (tx *Tx) EraseEvidence(ctx context.Context, customer string) error {
+	return tx.exec(ctx, nil, `DELETE FROM evidence WHERE subject IN (SELECT id FROM subjects WHERE customer = ?)`, customer)
+}
+
+// FactsOf lists the sealed facts of the decisions on a customer's file, by decision.
+func (tx *Tx) FactsOf(ctx context.Context, customer string) (map[string][]byte, error) {
+	facts := map[string][]byte{}
+	return facts, tx.query(ctx, func(r row) error {
+		var id string
+		var blob []byte
+		err := r.scan(&id, &blob)
+		facts[id] = blob
+		return err
+	}, `SELECT id, facts FROM decisions WHERE customer = ?`, customer)
+}
+
+// PutFacts replaces the sealed facts of a decision by what is left of them.
+func (tx *Tx) PutFacts(ctx context.Context, decision string, blob []byte) error {
+	return tx.exec(ctx, errStale, `UPDATE decisions SET facts = ? WHERE id = ?`, blob, decision)
+}
+
+// oldDecisions are those made before a time that nothing refers to any more, of
+// customers whose accounts, if that is asked, all ended before another time.
+const oldDecisions = ` FROM decisions d JOIN leaves l ON l.ref = d.id AND l.ref <> '' WHERE d.at < ?
+	AND NOT EXISTS (SELECT 1 FROM applications a JOIN accounts c ON c.id = a.account
+		WHERE a.customer = d.customer AND a.decision = d.id AND c.state <> 'closed' AND a.state NOT IN ('refused', 'expired', 'withdrawn'))
+	AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.customer = d.customer AND a.decision = d.id AND a.state <> 'closed')
+	AND (? = 0 OR NOT EXISTS (SELECT 1 FROM accounts a WHERE a.customer = d.customer AND (a.closed = 0 OR a.closed >= ?)))`
+
+// OldDecisions lists decisions that were made before a time and, unless ended is zero,
+// whose customers' accounts all ended before that; with the index of the leaf of each.
+func (tx *Tx) OldDecisions(ctx context.Context, made, ended time.Time, limit int) (map[string]int64, error) {
+	return tx.indexed(ctx, `SELECT d.id, l.idx`+oldDecisions+` ORDER BY d.id LIMIT ?`, made, ended, ended, limit)
+}
+
+// OldEntries lists entries of one type made before t, with the index of the leaf of each.
+func (tx *Tx) OldEntries(ctx context.Context, typ string, t time.Time, limit int) (map[string]int64, error) {
+	return tx.indexed(ctx, `SELECT e.id, l.idx FROM entries e JOIN leaves l ON l.ref = e.id AND l.ref <> '' WHERE e.type = ? AND e.at < ?
+		ORDER BY e.id LIMIT ?`, typ, t, limit)
+}
+
+func (tx *Tx) indexed(ctx context.Context, q string, args ...any) (map[string]int64, error) {
+	found := map[string]int64{}
+	return found, tx.query(ctx, func(r row) error {
+		var id string
+		var index int64
+		err := r.scan(&id, &index)
+		found[id] = index
+		return err
+	}, q, args...)
+}
+
+// DropRecords removes decisions and entries; a tombstone covers their leaves.
+func (tx *Tx) DropRecords(ctx context.Context, ids ...string) error {
+	for _, id := range ids {
+		table := "entries"
+		if strings.HasPrefix(id, muster.PrefixDecision) {
+			table = "decisions"
+		}
+		if err := tx.exec(ctx, errStale, `DELETE FROM `+table+` WHERE id = ?`, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DropDeliveries removes attempts to deliver that were made before t.
+func (tx *Tx) DropDeliveries(ctx context.Context, t time.Time) error {
+	return tx.exec(ctx, nil, `DELETE FROM deliveries WHERE at < ?`, t)
+}
+
+// CountOldDecisions counts what OldDecisions would list.
+func (tx *Tx) CountOldDecisions(ctx context.Context, made, ended time.Time) (int64, error) {
+	return one(ctx, tx, "count", scanInt, `SELECT count(*)`+oldDecisions, made, ended, ended)
+}
+
+// CountOldEntries counts entries of one type made before t.
+func (tx *Tx) CountOldEntries(ctx context.Context, typ string, t time.Time) (int64, error) {
+	return one(ctx, tx, "count", scanInt, `SELECT count(*) FROM entries WHERE type = ? AND at < ?`, typ, t)
+}
+
+// CountOldDeliveries counts attempts to deliver made before t.
+func (tx *Tx) CountOldDeliveries(ctx context.Context, t time.Time) (int64, error) {
+	return one(ctx, tx, "count", scanInt, `SELECT count(*) FROM deliveries WHERE at < ?`, t)
+}
+
+// IndexPage lists handles of a kind's blind index in the order of the rows, so
+// that those which lead nowhere can be dropped.
+func (tx *Tx) IndexPage(ctx context.Context, kind string, after muster.IndexRow, limit int) ([]muster.IndexRow, error) {
+	n, err := kindNumber(kind)
+	if err != nil {
+		return nil, err
+	}
+	return all(ctx, tx, func(r row) (x muster.IndexRow, err error) {
+		x.Kind = kind
+		return x, r.scan(&x.Digest, &x.Handle)
+	}, `SELECT digest, handle FROM blind WHERE kind = ? AND (digest, handle) > (?, ?) ORDER BY digest, handle LIMIT ?`,
+		n, notNil(after.Digest), notNil(after.Handle), limit)
+}
+
+// DropIndex removes rows of the blind index.
+func (tx *Tx) DropIndex(ctx context.Context, rows ...muster.IndexRow) error {
+	for _, x := range rows {
+		n, err := kindNumber(x.Kind)
+		if err != nil {
+			return err
+		}
+		if err := tx.exec(ctx, nil, `DELETE FROM blind WHERE kind = ? AND digest = ? AND handle = ?`, n, x.Digest, x.Handle); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
