@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -31,15 +32,16 @@ var benches = []struct {
 }{
 	{"spine", "from an application to a recorded decision: throughput, latency, size", spine},
 	{"ledger-train", "make the starting probabilities of the chunk format anew", ledgerTrain},
-	{"ledger-payload", "x", ledgerPayload},
+	{"ledger", "access records: bytes a record, time a question, on a generated year (--records=N)", ledgerBench},
 }
 
 // run is one run of one bench.
 type run struct {
 	report
-	quick bool
-	dir   string    // of its own, removed at the end
-	said  io.Writer // parameters and progress, for people
+	quick   bool
+	records int       // of the ledger's year; 0: the bench's own choice
+	dir     string    // of its own, removed at the end
+	said    io.Writer // parameters and progress, for people
 }
 
 // say prints a line of progress or a parameter.
@@ -65,6 +67,10 @@ func start(ctx context.Context, args []string) (err error) {
 			r.quick = true
 		case a == "--json":
 			asJSON, r.said = true, os.Stderr
+		case strings.HasPrefix(a, "--records="):
+			if r.records, err = strconv.Atoi(strings.TrimPrefix(a, "--records=")); err != nil {
+				return usage()
+			}
 		case name == "" && !strings.HasPrefix(a, "-"):
 			name = a
 		default:
