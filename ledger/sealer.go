@@ -37,7 +37,8 @@ type SealerConfig struct {
 	Clock     muster.Clock
 	Retention Retention // nil: everything is kept
 
-	Slice int // records of one transaction, about. 0: 250,000
+	Slice int  // records of one transaction, about. 0: 250,000
+	Alone bool // no other process has this store (SQLite): a lease from before a crash is not waited for
 
 	// Fault, where set, is asked before and after each transaction, and its error is the
 	// pass's: for tests of crashes.
@@ -59,6 +60,7 @@ type Sealer struct {
 	holder string
 
 	state   State
+	renew   time.Time // the lease
 	session *vault.Session
 	hour    time.Time // that session is for
 	opened  int
@@ -77,7 +79,11 @@ func NewSealer(c SealerConfig) (*Sealer, error) {
 	if c.Slice == 0 {
 		c.Slice = 250_000
 	}
-	return &Sealer{SealerConfig: c, holder: muster.NewID("slr_", c.Clock())}, nil
+	s := &Sealer{SealerConfig: c, holder: "alone"}
+	if !c.Alone {
+		s.holder = muster.NewID("slr_", c.Clock())
+	}
+	return s, nil
 }
 
 // Close ends the session. The lease runs out by itself.
@@ -142,8 +148,23 @@ func (s *Sealer) tx(ctx context.Context, what string, next State, fn func(Tx) er
 	return nil
 }
 
-// lead takes or keeps the lease, and reads the state under it.
+// lead takes or keeps the lease, and reads the state under it. While more than half of
+// the lease is left, reading is enough.
 func (s *Sealer) lead(ctx context.Context) error {
+	if s.Clock().Before(s.renew) {
+		err := s.DB.View(ctx, func(tx Tx) error {
+			st, err := tx.State(ctx)
+			if err == nil && st.Fence == s.state.Fence {
+				s.state = st
+				return nil
+			}
+			s.renew = time.Time{}
+			return err
+		})
+		if err != nil || !s.renew.IsZero() {
+			return err
+		}
+	}
 	return s.DB.InTx(ctx, func(tx Tx) error {
 		fence, err := tx.Lease(ctx, s.holder, tx.Now().Add(leaseTime))
 		if err != nil {
@@ -153,6 +174,7 @@ func (s *Sealer) lead(ctx context.Context) error {
 			return err
 		}
 		s.state.Fence = fence
+		s.renew = tx.Now().Add(leaseTime / 2)
 		return nil
 	})
 }
