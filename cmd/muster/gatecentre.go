@@ -94,7 +94,3 @@ func newGateEpoch(t terminal) *cobra.Command {
 	cmd.Flags().BoolVar(&next, "next", false, "begin the next epoch")
 	return cmd
 }
-
-func newGate(t terminal) *cobra.Command {
-	return group("gate", "The gate of this deployment: the key that edges trust, its epoch", newGateKey(t), newGateEpoch(t))
-}
