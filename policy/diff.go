@@ -147,8 +147,8 @@ func sections(d *Document) []section {
 		return item{r.Role, map[string]string{"values": plain(r.Values), "purposes": plain(r.Purposes)}}
 	})
 	put("Role", len(d.Roles), func(i int) item { return item{d.Roles[i].ID, map[string]string{"text": d.Roles[i].Text}} })
-	put("Gate's answer when too old to", len(d.Fail), func(i int) item {
-		return item{d.Fail[i].Action, map[string]string{"answer": d.Fail[i].Answer}}
+	put("Gate's answer where it does not know:", len(d.Fail), func(i int) item {
+		return item{d.Fail[i].Action, map[string]string{"answer": d.Fail[i].Answer, "unknown account": d.Fail[i].Unknown}}
 	})
 	put("Section", len(d.Programme), func(i int) item {
 		s := d.Programme[i]

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"bytes"
 	"fmt"
 	"html"
@@ -358,10 +359,10 @@ func (w *writer) people() {
 		w.line("Two people are needed for: %s.", plain(d.FourEyes))
 	}
 	if len(d.Fail) > 0 {
-		w.line("## When the gate's knowledge is too old")
-		w.head("action", "answer", "why")
+		w.line("## What the gate answers where it does not know")
+		w.head("action", "when its knowledge is too old", "about an unknown account", "why")
 		for _, f := range d.Fail {
-			w.row(plain([]string{f.Action}), f.Answer, f.Text)
+			w.row(plain([]string{f.Action}), f.Answer, cmp.Or(f.Unknown, f.Answer), f.Text)
 		}
 		w.line("")
 	}
