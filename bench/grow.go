@@ -19,7 +19,7 @@ import (
 // What is sealed does not open in its new place; nothing that starts or answers a
 // read opens it.
 func grow(ctx context.Context, data, keys string, customers int) (int, error) {
-	total, err := growFile(ctx, data, customers, []string{"customers", "applications", "accounts", "subjects", "claims", "evidence", "decisions", "reviews", "blind", "jobs", "leaves"})
+	total, err := growFile(ctx, data, customers, []string{"customers", "applications", "accounts", "subjects", "claims", "evidence", "decisions", "reviews", "blind", "jobs", "leaves", "gate_accounts"})
 	if err != nil {
 		return 0, err
 	}
@@ -53,9 +53,9 @@ func growFile(ctx context.Context, path string, customers int, names []string) (
 		}
 		statements[i] = copyStatement(name, columns)
 	}
-	var leaves int64
+	var leaves, gate int64
 	if names[0] == "customers" {
-		if err := db.QueryRowContext(ctx, "SELECT count(*) FROM leaves").Scan(&leaves); err != nil {
+		if err := db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM leaves), (SELECT seq FROM gate_state)").Scan(&leaves, &gate); err != nil {
 			return 0, err
 		}
 	}
@@ -66,7 +66,7 @@ func growFile(ctx context.Context, path string, customers int, names []string) (
 			return 0, err
 		}
 		for i, s := range statements {
-			s = strings.NewReplacer(":hex", fmt.Sprintf("'%06x'", k), ":k", fmt.Sprint(k), ":leaves", fmt.Sprint(leaves)).Replace(s)
+			s = strings.NewReplacer(":hex", fmt.Sprintf("'%06x'", k), ":k", fmt.Sprint(k), ":leaves", fmt.Sprint(leaves), ":gate", fmt.Sprint(gate)).Replace(s)
 			if _, err := tx.ExecContext(ctx, s); err != nil {
 				tx.Rollback()
 				return 0, fmt.Errorf("%s: %w", names[i], err)
@@ -77,7 +77,7 @@ func growFile(ctx context.Context, path string, customers int, names []string) (
 		}
 	}
 	if leaves > 0 {
-		if _, err := db.ExecContext(ctx, "UPDATE log_size SET size = (SELECT max(idx) + 1 FROM leaves)"); err != nil {
+		if _, err := db.ExecContext(ctx, "UPDATE log_size SET size = (SELECT max(idx) + 1 FROM leaves); UPDATE gate_state SET seq = (SELECT max(seq) FROM gate_accounts)"); err != nil {
 			return 0, err
 		}
 	}
@@ -110,6 +110,10 @@ func copyStatement(name string, columns []string) string {
 		switch {
 		case column == "idx":
 			picks[i] = "idx + :k * :leaves"
+		case column == "seq":
+			picks[i] = "seq + :k * :gate"
+		case column == "hash": // in any order, as they come: who looks one up counts on that
+			picks[i] = "randomblob(16)"
 		case column == "reference":
 			picks[i] = ":hex || '.' || reference"
 		case column == "digest" || column == "handle":
@@ -120,7 +124,11 @@ func copyStatement(name string, columns []string) string {
 			picks[i] = column
 		}
 	}
-	return "INSERT INTO " + name + " SELECT " + strings.Join(picks, ", ") + " FROM temp.first_" + name
+	order := ""
+	if name == "gate_accounts" {
+		order = " ORDER BY 1"
+	}
+	return "INSERT INTO " + name + " SELECT " + strings.Join(picks, ", ") + " FROM temp.first_" + name + order
 }
 
 // caughtUp waits until the log's head covers every leaf.

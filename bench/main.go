@@ -33,6 +33,7 @@ var benches = []struct {
 	{"spine", "from an application to a recorded decision: throughput, latency, size", spine},
 	{"ledger-train", "make the starting probabilities of the chunk format anew", ledgerTrain},
 	{"ledger", "access records: bytes a record, time a question, on a generated year (--records=N)", ledgerBench},
+	{"gate", "may this account do this: in process, to an edge, over the wire", gateBench},
 }
 
 // run is one run of one bench.
