@@ -22,7 +22,7 @@ import (
 // that was written: a change is a new format version beside this one.
 
 const (
-	accessFormat = 1
+	chunkFormat = 1
 
 	maxChunk = 1 << 16 // records that a decoder takes
 	maxText  = 256     // bytes of one string
@@ -557,9 +557,7 @@ func (a *accessCoder) codeNewAddress(key addrKey) addrEntry {
 		e.country = muster.Country(codeText(&a.coder, ctxText, string(e.country), a.buf[:], &a.bad))
 		e.network = muster.Network(a.tree(ctxNetwork, 3, int(e.network)&7))
 	}
-	if len(a.devOrd) > 0 {
-		e.device = -1
-	}
+	e.device = -1
 	return e
 }
 

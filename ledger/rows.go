@@ -111,7 +111,7 @@ type chunkHead struct {
 }
 
 func (h chunkHead) append(dst []byte) []byte {
-	dst = append(dst, accessFormat)
+	dst = append(dst, chunkFormat)
 	dst = binary.AppendUvarint(dst, h.generation)
 	dst = binary.AppendUvarint(dst, uint64(h.hours))
 	return binary.AppendUvarint(dst, uint64(h.records))
@@ -119,7 +119,7 @@ func (h chunkHead) append(dst []byte) []byte {
 
 // parseChunkHead returns the head and its length.
 func parseChunkHead(blob []byte) (h chunkHead, size int, err error) {
-	if len(blob) == 0 || blob[0] != accessFormat {
+	if len(blob) == 0 || blob[0] != chunkFormat {
 		return h, 0, muster.Errorf(muster.CodeMalformed, "a chunk has a format that this program does not know")
 	}
 	size = 1
