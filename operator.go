@@ -15,6 +15,7 @@ const (
 	ScopeOperators  Scope = "operators:write" // operators and tokens
 	ScopeMetrics    Scope = "metrics"
 	ScopeMeasures   Scope = "measures:write"  // preview, enact, renew, lift and license special measures
+	ScopeLists      Scope = "lists:write"     // bring, fetch, approve and roll back watch lists
 	ScopeScreen     Scope = "screen"          // compare names with the watch lists
 	ScopeGateAsk    Scope = "gate:ask"        // ask the gate about accounts
 	ScopeGateFollow Scope = "gate:follow"     // read the gate's snapshots and changes, and nothing else
@@ -24,7 +25,7 @@ const (
 // Scopes lists every scope, for tables and tests.
 var Scopes = []Scope{
 	ScopeApply, ScopeRead, ScopeEvidence, ScopeReview, ScopeReveal, ScopePacks, ScopeAccounts, ScopeWebhooks,
-	ScopeOperators, ScopeMetrics, ScopeRetain, ScopeMeasures, ScopeScreen, ScopeGateAsk, ScopeGateFollow,
+	ScopeOperators, ScopeMetrics, ScopeRetain, ScopeMeasures, ScopeLists, ScopeScreen, ScopeGateAsk, ScopeGateFollow,
 }
 
 // Principal is who calls: an operator through one of their tokens. Two tokens

@@ -60,6 +60,8 @@ type Config struct {
 	WebhookList  WebhookList
 	Deliveries   Deliveries
 	TheLog       Log
+	Lists        Lists
+	ListStands   ListStands
 	Idempotency  Idempotency
 	Seals        Seals
 	Gate         ask.Gate
@@ -149,6 +151,8 @@ func (c *Config) missing() (names []string) {
 		{"Holds", c.Holds != nil},
 		{"RetentionList", c.RetentionList != nil},
 		{"TheLog", c.TheLog != nil},
+		{"Lists", c.Lists != nil},
+		{"ListStands", c.ListStands != nil},
 		{"Idempotency", c.Idempotency != nil},
 		{"Seals", c.Seals != nil},
 		{"Gate", c.Gate != nil},

@@ -15,12 +15,13 @@ const (
 
 // traits of a route.
 const (
-	once  = 1 << iota // takes Idempotency-Key: a write that has no reference of its own
-	match             // takes If-Match: an edit of what somebody may have edited since
-	file              // its body is an application or a part of one
-	pack              // its body holds a policy pack
-	batch             // its body is a batch that numbers itself: sent again it has no effect
-	bare              // it answers 2xx, 401 and 403 and nothing else
+	once    = 1 << iota // takes Idempotency-Key: a write that has no reference of its own
+	match               // takes If-Match: an edit of what somebody may have edited since
+	file                // its body is an application or a part of one
+	pack                // its body holds a policy pack
+	batch               // its body is a batch that numbers itself: sent again it has no effect
+	archive             // its body is an archive of list files; the same again changes nothing
+	bare                // it answers 2xx, 401 and 403 and nothing else
 )
 
 // route is one row of the table of contents.
@@ -41,6 +42,8 @@ func (rt *route) bound() int64 {
 		return muster.MaxApplicationBytes
 	case rt.traits&pack != 0:
 		return 1 << 20
+	case rt.traits&archive != 0:
+		return maxArchive
 	case rt.traits&batch != 0:
 		return muster.MaxGateBatchBytes
 	}
@@ -130,6 +133,15 @@ func (a *API) routes() []*route {
 		{post, "/v1/erasures/{erasure}/agreement", muster.ScopeRetain, "agreeErasure", ok, match, "Agree to an erasure, as another operator", op(a.agreeErasure)},
 		{post, "/v1/erasures/{erasure}/taking-back", muster.ScopeRetain, "takeErasureBack", ok, match, "Take an erasure back that was not begun", op(a.takeErasureBack)},
 		{post, "/v1/customers/{customer}/deletion-requests", muster.ScopeApply, "requestDeletion", later, once, "Pass on that a customer asks to be erased; the answer is the same whatever keeps the records", op(a.requestDeletion)},
+
+		{get, "/v1/lists", muster.ScopeRead, "listLists", ok, 0, "Watch lists: which snapshot is in effect, how old it is, what waits for a person", op(a.listLists)},
+		{get, "/v1/lists/{list}", muster.ScopeRead, "getList", ok, 0, "A watch list's snapshots, and what became of it", op(a.getList)},
+		{get, "/v1/lists/{list}/entries/{entry}", muster.ScopeRead, "getListEntry", ok, 0, "An entry of a watch list", op(a.getListEntry)},
+		{get, "/v1/lists/{list}/diff", muster.ScopeRead, "diffList", ok, 0, "What changed between two snapshots, entry by entry", op(a.diffList)},
+		{post, "/v1/lists/imports", muster.ScopeLists, "importLists", ok, archive, "Bring watch lists as files; a list that lost too much waits for a person", raw(a.importLists, importListsDoc)},
+		{post, "/v1/lists/updates", muster.ScopeLists, "updateLists", later, once, "Have the configured sources fetched, within seconds", op(a.updateLists)},
+		{post, "/v1/lists/{list}/approval", muster.ScopeLists, "approveList", ok, once, "Put the snapshot that waits into effect, or decline it", op(a.approveList)},
+		{post, "/v1/lists/{list}/rollback", muster.ScopeLists, "rollbackList", ok, once, "Put an earlier snapshot into effect again", op(a.rollbackList)},
 
 		{get, "/checkpoint", logScope, "getCheckpoint", ok, 0, "The log's latest signed head (C2SP tlog-checkpoint)", raw(a.getCheckpoint, checkpointDoc)},
 		{get, "/tile/{path...}", logScope, "getTile", ok, 0, "A tile of the log (C2SP tlog-tiles)", raw(a.getTile, tileDoc)},

@@ -41,12 +41,17 @@ var examples = map[string]string{
 	"placeHold":         `{"ground":"own","case":"c-1","review":"2027-01-01T00:00:00Z"}`,
 	"reviewHold":        `{"review":"2027-01-01T00:00:00Z"}`,
 	"askErasure":        `{"customer":"cus_1","ground":"request"}`,
+	"importLists":       anArchive(),
+	"updateLists":       `{"sources":["ofac"]}`,
+	"approveList":       `{"digest":"` + strings.Repeat("a", 64) + `","reason":"seen"}`,
+	"rollbackList":      `{"reason":"wrong file"}`,
 	"createToken":       `{"operator":"opr_1","name":"ci","scopes":["read"],"days":30}`,
 }
 
 func pathOf(rt *route) string {
 	p := strings.Replace(rt.path, "{path...}", "0/000", 1)
 	p = strings.Replace(p, "{digest}", strings.Repeat("a", 64), 1)
+	p = strings.Replace(p, "{list}", "ofac.sdn", 1)
 	p = names.ReplaceAllString(p, "x_1")
 	if rt.id == "followGate" {
 		p += "?epoch=1&after=5"
@@ -110,7 +115,7 @@ func TestEveryRouteHasARealPermission(t *testing.T) {
 		case rt.scope != Anyone && !slices.Contains(muster.Scopes, rt.scope):
 			t.Errorf("%s names %q, which is no scope", rt.id, rt.scope)
 		}
-		if rt.method != get && rt.traits&(once|match|file|batch) == 0 && !slices.Contains([]string{"reveal", "replayDecisions", "previewMeasure", "evaluate", "evaluateAll", "revealHit", "screenNames", "scoreLabels"}, rt.id) { // they change nothing but the log
+		if rt.method != get && rt.traits&(once|match|file|batch|archive) == 0 && !slices.Contains([]string{"reveal", "replayDecisions", "previewMeasure", "evaluate", "evaluateAll", "revealHit", "screenNames", "scoreLabels"}, rt.id) { // they change nothing but the log
 			t.Errorf("%s writes, and has neither reference, version nor idempotency key", rt.id)
 		}
 	}

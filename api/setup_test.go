@@ -380,7 +380,7 @@ func configOf(h *house, logs io.Writer) Config {
 		Deployment: Deployment{Mode: muster.ModeSandbox, Version: "v0", Origin: "log.muster.test"},
 		Clock:      func() time.Time { return now }, Log: slog.New(slog.NewJSONHandler(logs, nil)), Metrics: prometheus.NewRegistry(),
 		Tokens: h, Applications: h, Verification: h, Decisions: h, DecisionList: h, Reveals: h, Moves: h, Files: h,
-		Reviews: h, ReviewList: h, Hits: h, HitReveals: h, HitList: h, Lookups: h, Tunings: h, Programme: h, Packs: h, Measures: registered{h}, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
+		Reviews: h, ReviewList: h, Hits: h, HitReveals: h, HitList: h, Lookups: h, Tunings: h, Programme: h, Packs: h, Measures: registered{h}, Lists: watched{h}, ListStands: watched{h}, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
 		Deliveries: h, TheLog: h, Idempotency: h, Seals: h, Gate: h, GateRecords: h, GateCentre: &centre{},
 		Retention: h, Holds: holdVerbs{h}, RetentionList: h,
 		Methods: []muster.Method{{Name: "document.manual", Kind: muster.Documentary}},
@@ -436,6 +436,9 @@ func (b *bundle) do(method, target, body string, headers ...string) *reply {
 	req.Header.Set("Authorization", "Bearer "+all)
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
+		if strings.Contains(body, "ustar") {
+			req.Header.Set("Content-Type", "application/x-tar")
+		}
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])

@@ -16,6 +16,7 @@ import (
 type Check struct {
 	Name string // a word for the status page: store, keys, log, ...
 	Run  func(ctx context.Context) error
+	Soft bool // what fails it works on, and not as it should: requests keep coming
 }
 
 // checkFor bounds one check.
@@ -52,14 +53,22 @@ type Status struct {
 	Time  time.Time       `json:"time"`
 	Ready bool            `json:"ready"`
 	Parts map[string]bool `json:"parts" doc:"by name, whether it answers"`
+
+	Degraded []string `json:"degraded" nullable:"false" doc:"parts that answer and are not as they should be: a watch list past its age"`
 }
 
 type statusOutput struct{ Body Status }
 
 func (a *API) getStatus(ctx context.Context, _ *struct{}) (*statusOutput, error) {
-	out := &statusOutput{Status{a.Deployment, a.Clock(), !a.draining.Load(), map[string]bool{}}}
+	out := &statusOutput{Status{a.Deployment, a.Clock(), !a.draining.Load(), map[string]bool{}, []string{}}}
 	for _, c := range a.Checks {
 		fine := a.runCheck(ctx, c)
+		if c.Soft {
+			if !fine {
+				out.Body.Degraded = append(out.Body.Degraded, c.Name)
+			}
+			continue
+		}
 		out.Body.Parts[c.Name] = fine
 		out.Body.Ready = out.Body.Ready && fine
 	}
@@ -93,7 +102,7 @@ func (a *API) getReady(ctx context.Context, _ *struct{}) (*healthOutput, error) 
 	}
 	var faults []muster.Fault
 	for _, c := range a.Checks {
-		if !a.runCheck(ctx, c) {
+		if !c.Soft && !a.runCheck(ctx, c) {
 			faults = append(faults, muster.Fault{Code: c.Name, Detail: "this part does not answer"})
 		}
 	}

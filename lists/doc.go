@@ -7,8 +7,8 @@
 //   - Pure: bytes in, entries out. No clock, disk or network.
 //   - A list file is hostile. Every reader ends in bounded time and memory, whatever
 //     it is given, and has a fuzz target.
-//   - A row is never dropped in silence: it becomes an entry, a part of one, or a Fault
+//   - A row is never dropped in silence: it becomes an entry, a part of one, or a Flaw
 //     with its line. A file that is not what it should be is an error that says why.
-//   - A Fault says file, line and reason, and never repeats the row: an own list holds
+//   - A Flaw says file, line and reason, and never repeats the row: an own list holds
 //     personal data, and the line is enough to find it.
 package lists

@@ -28,41 +28,41 @@ type Edition struct {
 	Notes   []string           `json:"notes,omitempty"` // what a person should know and no row is lost by
 }
 
-// Fault is one row that did not become what it should have.
-type Fault struct {
+// Flaw is one row that did not become what it should have.
+type Flaw struct {
 	File   string `json:"file"`
 	Line   int    `json:"line"` // 1 is the first; 0: of the file as a whole
 	Reason string `json:"reason"`
 }
 
-func (f Fault) String() string {
+func (f Flaw) String() string {
 	if f.Line == 0 {
 		return f.File + ": " + f.Reason
 	}
 	return fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Reason)
 }
 
-// maxShown bounds the faults that are kept; all are counted.
+// maxShown bounds the flaws that are kept; all are counted.
 const maxShown = 50
 
-// Tally counts faults and keeps the first.
+// Tally counts flaws and keeps the first.
 type Tally struct {
-	Count int     `json:"count"`
-	Shown []Fault `json:"shown,omitempty"`
+	Count int    `json:"count"`
+	Shown []Flaw `json:"shown,omitempty"`
 }
 
 // IsZero reports whether there was none.
 func (t Tally) IsZero() bool { return t.Count == 0 }
 
-// Add counts a fault.
+// Add counts a flaw.
 func (t *Tally) Add(file string, line int, format string, args ...any) {
 	t.Count++
 	if len(t.Shown) < maxShown {
-		t.Shown = append(t.Shown, Fault{file, line, fmt.Sprintf(format, args...)})
+		t.Shown = append(t.Shown, Flaw{file, line, fmt.Sprintf(format, args...)})
 	}
 }
 
-// Join counts another tally's faults too.
+// Join counts another tally's flaws too.
 func (t *Tally) Join(o Tally) {
 	t.Count += o.Count
 	t.Shown = append(t.Shown, o.Shown[:min(len(o.Shown), maxShown-len(t.Shown))]...)

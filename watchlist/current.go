@@ -131,7 +131,9 @@ func (s *Service) Entry(ctx context.Context, list, digest, id string) (*muster.L
 }
 
 // Diff compares two snapshots of a list. Each is a digest, or its beginning of at least
-// eight digits; "" as the first is the snapshot before, as the second the one in effect.
+// eight digits;
+// "" as the second is the one in effect; as the first the one before that, or the one in
+// effect where the second is another.
 func (s *Service) Diff(ctx context.Context, list, a, b string) (d lists.Difference, from, to string, err error) {
 	err = s.DB.View(ctx, func(tx Tx) error {
 		state, err := tx.ListState(ctx, list)
@@ -143,17 +145,22 @@ func (s *Service) Diff(ctx context.Context, list, a, b string) (d lists.Differen
 				return err
 			}
 		}
-		if a == "" {
+		switch {
+		case a == "" && to == state.Digest:
 			from, err = before(ctx, tx, state)
-		} else {
+		case a == "":
+			from = state.Digest // "" where nothing is in effect: all of it is new
+		default:
 			from, err = whole(ctx, tx, list, a)
 		}
 		if err != nil {
 			return err
 		}
-		old, err := s.entries(ctx, tx, list, from)
-		if err != nil {
-			return err
+		var old []muster.ListEntry
+		if from != "" {
+			if old, err = s.entries(ctx, tx, list, from); err != nil {
+				return err
+			}
 		}
 		next, err := s.entries(ctx, tx, list, to)
 		if err != nil {
@@ -195,8 +202,8 @@ func (s *Service) Whole(ctx context.Context, list, part string) (digest string, 
 	return digest, err
 }
 
-// Status is where one list stands.
-type Status struct {
+// Standing is where one list stands.
+type Standing struct {
 	List    string    `json:"list"`
 	Digest  string    `json:"digest,omitempty" doc:"of the snapshot in effect"`
 	AsOf    time.Time `json:"as_of,omitzero" doc:"the publisher's date"`
@@ -215,8 +222,8 @@ type Status struct {
 	HeldWhy string    `json:"held_why,omitempty"`
 }
 
-// SourceStatus is where one configured source stands.
-type SourceStatus struct {
+// SourceStanding is where one configured source stands.
+type SourceStanding struct {
 	Source   string    `json:"source"`
 	Lists    []string  `json:"lists" nullable:"false"`
 	Tried    time.Time `json:"tried,omitzero"`
@@ -240,7 +247,7 @@ func (s *Service) bound(st *muster.ListState) time.Duration {
 }
 
 // Status is where all lists and all sources stand.
-func (s *Service) Status(ctx context.Context) (all []Status, sources []SourceStatus, err error) {
+func (s *Service) Status(ctx context.Context) (all []Standing, sources []SourceStanding, err error) {
 	now := s.Clock()
 	err = s.DB.View(ctx, func(tx Tx) error {
 		states, err := tx.ListStates(ctx)
@@ -248,7 +255,7 @@ func (s *Service) Status(ctx context.Context) (all []Status, sources []SourceSta
 			return err
 		}
 		for _, st := range states {
-			x := Status{List: st.List, Digest: st.Digest, Since: st.Since, Fresh: st.Fresh, Source: st.Source, Held: st.Held, HeldWhy: st.HeldWhy}
+			x := Standing{List: st.List, Digest: st.Digest, Since: st.Since, Fresh: st.Fresh, Source: st.Source, Held: st.Held, HeldWhy: st.HeldWhy}
 			if st.Held != "" {
 				x.HeldAt = st.HeldAt
 			}
@@ -266,7 +273,7 @@ func (s *Service) Status(ctx context.Context) (all []Status, sources []SourceSta
 		}
 		rows, err := tx.ListSources(ctx)
 		for _, src := range s.Rules.Sources {
-			x := SourceStatus{Source: src.Name, Lists: []string{}}
+			x := SourceStanding{Source: src.Name, Lists: []string{}}
 			for _, r := range rows {
 				if r.Source == src.Name {
 					x.Lists = append(x.Lists, r.Lists...)

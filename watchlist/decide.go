@@ -18,7 +18,7 @@ func checkReason(reason string) (string, error) {
 }
 
 // Approve puts the held snapshot of a list into effect. digest is of the one that the
-// operator saw: another may be held by now.
+// operator saw, or its beginning: another may be held by now.
 func (s *Service) Approve(ctx context.Context, by, list, digest, reason string) (*muster.ListState, error) {
 	return s.held(ctx, by, list, digest, reason, func(ctx context.Context, tx Tx, state *muster.ListState, reason string) error {
 		snap, err := tx.ListSnapshot(ctx, list, state.Held)
@@ -54,10 +54,10 @@ func (s *Service) held(ctx context.Context, by, list, digest, reason string, do 
 		if state, err = tx.ListState(ctx, list); err != nil {
 			return err
 		}
-		switch state.Held {
-		case "":
+		switch {
+		case state.Held == "":
 			return muster.Errorf(muster.CodeConflict, "nothing of this list is held")
-		case digest:
+		case len(digest) >= 8 && strings.HasPrefix(state.Held, digest):
 			return do(ctx, tx, state, reason)
 		}
 		return &muster.Error{Code: muster.CodeStale, Message: "another snapshot of this list is held by now", Hint: "muster lists status shows which"}

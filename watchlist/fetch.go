@@ -143,7 +143,7 @@ func (s *Service) due(ctx context.Context) (due []Source, rows map[string]*muste
 
 // fetch gets a source's files and applies what is in them. A failure is written into
 // the source's row; the error is of the store alone.
-func (s *Service) fetch(ctx context.Context, src Source, row *muster.ListSource) ([]Outcome, error) {
+func (s *Service) fetch(ctx context.Context, src Source, row *muster.ListSource) ([]Arrived, error) {
 	var marks map[string]seen
 	if json.Unmarshal([]byte(row.Seen), &marks) != nil || marks == nil {
 		marks = map[string]seen{}

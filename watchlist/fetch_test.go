@@ -74,7 +74,7 @@ func fetching(t *testing.T, p *publisher, src watchlist.Source, paths ...string)
 	return setup(t, store.Config{Path: t.TempDir() + "/muster.db"}, watchlist.Rules{Sources: []watchlist.Source{src}}, strings.TrimPrefix(p.URL, "http://"))
 }
 
-func (b *bundle) look() watchlist.SourceStatus {
+func (b *bundle) look() watchlist.SourceStanding {
 	b.Helper()
 	if err := b.Look(b.Context()); err != nil {
 		b.Fatal(err)

@@ -218,7 +218,8 @@ func (r *Report) take(ed *lists.Edition, err error) {
 	r.Editions = append(r.Editions, ed)
 }
 
-var isoInPath = regexp.MustCompile(`(?:^|[^\d])((?:19|20)\d\d)-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?(?:[^\d]|$)`)
+// isoInPath finds 2026-01-31, 2026-01 or 2026 in a name.
+var isoInPath = regexp.MustCompile(`(?:^|[^\d])((?:19|20)\d\d)(?:-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?)?(?:[^\d]|$)`)
 
 // dateInPath is the last date in the name of a file, else of a folder above it.
 func dateInPath(files []string) time.Time {
@@ -226,7 +227,7 @@ func dateInPath(files []string) time.Time {
 		parts := strings.Split(f, "/")
 		for _, p := range slices.Backward(parts) {
 			if m := isoInPath.FindStringSubmatch(p); m != nil {
-				t, err := time.Parse("2006-01-02", m[1]+"-"+m[2]+"-"+cmp.Or(m[3], "01"))
+				t, err := time.Parse("2006-01-02", m[1]+"-"+cmp.Or(m[2], "01")+"-"+cmp.Or(m[3], "01"))
 				if err == nil {
 					return t
 				}

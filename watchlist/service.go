@@ -130,7 +130,7 @@ const (
 	Applied   = "applied"
 	Unchanged = "unchanged"
 	Held      = "held"    // waits for a person
-	Kept      = "kept"    // an older edition, kept for comparison and not put into effect
+	Kept      = "kept"    // an older edition, or one without a date beside one that has it: not put into effect
 	Refused   = "refused" // changes nothing
 	Skipped   = "skipped" // the configuration says that it is not taken
 
@@ -139,32 +139,32 @@ const (
 	RolledBack = "rolled_back"
 )
 
-// Outcome is what became of one list that arrived.
-type Outcome struct {
-	List    string        `json:"list,omitempty"`
-	State   string        `json:"state" enum:"applied,unchanged,held,kept,refused,skipped"`
-	Why     string        `json:"why,omitempty"`
-	Digest  string        `json:"digest,omitempty"`
-	AsOf    time.Time     `json:"as_of,omitzero"`
-	Files   []string      `json:"files,omitempty"`
-	Rows    int           `json:"rows"`
-	Entries int           `json:"entries"`
-	Broken  int           `json:"broken"`
-	Orphans int           `json:"orphans"`
-	Faults  []lists.Fault `json:"faults,omitempty" doc:"the first of what is broken or an orphan, by line"`
-	Notes   []string      `json:"notes,omitempty"`
-	Added   int           `json:"added"`
-	Removed int           `json:"removed"`
-	Changed int           `json:"changed"`
+// Arrived is what became of one list that arrived.
+type Arrived struct {
+	List    string       `json:"list,omitempty"`
+	State   string       `json:"state" enum:"applied,unchanged,held,kept,refused,skipped"`
+	Why     string       `json:"why,omitempty"`
+	Digest  string       `json:"digest,omitempty"`
+	AsOf    time.Time    `json:"as_of,omitzero"`
+	Files   []string     `json:"files,omitempty"`
+	Rows    int          `json:"rows"`
+	Entries int          `json:"entries"`
+	Broken  int          `json:"broken"`
+	Orphans int          `json:"orphans"`
+	Flaws   []lists.Flaw `json:"flaws,omitempty" doc:"the first of what is broken or an orphan, by line"`
+	Notes   []string     `json:"notes,omitempty"`
+	Added   int          `json:"added"`
+	Removed int          `json:"removed"`
+	Changed int          `json:"changed"`
 }
 
-// report is what a snapshot keeps of how it was read.
-type report struct {
+// Reading is what a snapshot keeps of how it was read.
+type Reading struct {
 	Format  string      `json:"format"`
-	Files   []string    `json:"files"`
+	Files   []string    `json:"files" nullable:"false"`
 	Broken  lists.Tally `json:"broken,omitzero"`
 	Orphans lists.Tally `json:"orphans,omitzero"`
-	Cut     string      `json:"cut,omitempty"`
+	Cut     string      `json:"cut,omitempty" doc:"why it is not whole"`
 	Notes   []string    `json:"notes,omitempty"`
 }
 
@@ -172,7 +172,7 @@ type report struct {
 type arrival struct {
 	*lists.Edition
 	snap *muster.ListSnapshot
-	out  Outcome
+	out  Arrived
 	keep bool   // for comparison only
 	hold string // why a person decides whatever is in effect, "" nobody needs to
 
@@ -183,7 +183,7 @@ type arrival struct {
 }
 
 // Import takes lists from files that a person has.
-func (s *Service) Import(ctx context.Context, by string, files []lists.File) ([]Outcome, error) {
+func (s *Service) Import(ctx context.Context, by string, files []lists.File) ([]Arrived, error) {
 	rep := Read(files)
 	outs := refusals(rep)
 	if len(rep.Editions) == 0 {
@@ -195,23 +195,23 @@ func (s *Service) Import(ctx context.Context, by string, files []lists.File) ([]
 	return append(outs, done...), err
 }
 
-func refusals(rep *Report) (outs []Outcome) {
+func refusals(rep *Report) (outs []Arrived) {
 	for _, r := range rep.Refused {
-		o := Outcome{State: Refused, Why: r.Reason}
+		o := Arrived{State: Refused, Why: r.Reason}
 		if r.File != "" {
 			o.Files = []string{r.File}
 		}
 		outs = append(outs, o)
 	}
 	for _, f := range rep.Skipped {
-		outs = append(outs, Outcome{State: Skipped, Files: []string{f}, Why: "no list that is known"})
+		outs = append(outs, Arrived{State: Skipped, Files: []string{f}, Why: "no list that is known"})
 	}
 	return outs
 }
 
 // newest orders the editions of an import: the newest of each list is to take effect,
 // older ones are kept, and where several have no date nobody can tell.
-func (s *Service) newest(editions []*lists.Edition) (arrivals []*arrival, outs []Outcome) {
+func (s *Service) newest(editions []*lists.Edition) (arrivals []*arrival, outs []Arrived) {
 	best := map[string]*lists.Edition{}
 	for _, ed := range editions {
 		if b := best[ed.List]; b == nil || ed.AsOf.After(b.AsOf) {
@@ -221,10 +221,10 @@ func (s *Service) newest(editions []*lists.Edition) (arrivals []*arrival, outs [
 	for _, ed := range editions {
 		b := best[ed.List]
 		a := &arrival{Edition: ed, keep: ed != b}
-		same := slices.ContainsFunc(editions, func(o *lists.Edition) bool { return o != ed && o.List == ed.List && o.AsOf.Equal(ed.AsOf) })
-		if same || a.keep && ed.AsOf.IsZero() {
-			o := outcomeOf(ed)
-			o.State, o.Why = Refused, "several editions of this list came, and nothing says of which date this one is: import it alone, or put a date such as 2026-01-31 into its name"
+		// Two of one date, the newest among them, leave nothing to choose by.
+		if b.AsOf.Equal(ed.AsOf) && slices.ContainsFunc(editions, func(o *lists.Edition) bool { return o != ed && o.List == ed.List && o.AsOf.Equal(ed.AsOf) }) {
+			o := arrivedOf(ed)
+			o.State, o.Why = Refused, "several editions of this list came, and nothing says which is the newest: import it alone, or put a date such as 2026-01-31 into its name"
 			outs = append(outs, o)
 			continue
 		}
@@ -233,12 +233,12 @@ func (s *Service) newest(editions []*lists.Edition) (arrivals []*arrival, outs [
 	return arrivals, outs
 }
 
-func outcomeOf(ed *lists.Edition) Outcome {
-	o := Outcome{
+func arrivedOf(ed *lists.Edition) Arrived {
+	o := Arrived{
 		List: ed.List, AsOf: ed.AsOf, Files: ed.Files, Rows: ed.Rows, Entries: len(ed.Entries),
 		Broken: ed.Broken.Count, Orphans: ed.Orphans.Count, Notes: ed.Notes,
 	}
-	o.Faults = append(append(o.Faults, ed.Broken.Shown...), ed.Orphans.Shown...)
+	o.Flaws = append(append(o.Flaws, ed.Broken.Shown...), ed.Orphans.Shown...)
 	return o
 }
 
@@ -252,10 +252,10 @@ type how struct {
 }
 
 // arrive judges editions and applies all that may be in one transaction.
-func (s *Service) arrive(ctx context.Context, arrivals []*arrival, h how) ([]Outcome, error) {
+func (s *Service) arrive(ctx context.Context, arrivals []*arrival, h how) ([]Arrived, error) {
 	var ready []*arrival
 	for _, a := range arrivals {
-		a.out = outcomeOf(a.Edition)
+		a.out = arrivedOf(a.Edition)
 		if a.out.State, a.out.Why = s.judge(a, h); a.out.State == "" {
 			if err := s.pack(a, h); err != nil {
 				return nil, err
@@ -291,12 +291,15 @@ func (s *Service) arrive(ctx context.Context, arrivals []*arrival, h how) ([]Out
 	if err != nil {
 		return nil, err
 	}
-	outs := make([]Outcome, len(arrivals))
+	outs := make([]Arrived, len(arrivals))
 	for i, a := range arrivals {
 		outs[i] = a.out
 	}
 	return outs, s.Load(ctx)
 }
+
+// fewOrphans are met in sets that are whole: files are published one after the other.
+const fewOrphans = 10
 
 // judge refuses what cannot be the list.
 func (s *Service) judge(a *arrival, h how) (state, why string) {
@@ -315,7 +318,7 @@ func (s *Service) judge(a *arrival, h how) (state, why string) {
 		return Refused, a.Cut
 	case a.Cut != "":
 		a.hold = a.Cut
-	case a.Orphans.Count*100 > (a.Rows+a.Orphans.Count)*s.Rules.MaxShrink:
+	case a.Orphans.Count > fewOrphans && a.Orphans.Count*100 > (a.Rows+a.Orphans.Count)*s.Rules.MaxShrink:
 		a.hold = fmt.Sprintf("%d rows name entries that are not there: a file is not whole, or of another day", a.Orphans.Count)
 	}
 	return "", ""
@@ -327,7 +330,7 @@ func (s *Service) pack(a *arrival, h how) error {
 	if err != nil {
 		return err
 	}
-	rep, err := json.Marshal(report{a.Format, a.Files, a.Broken, a.Orphans, a.Cut, a.Notes})
+	rep, err := json.Marshal(Reading{a.Format, a.Files, a.Broken, a.Orphans, a.Cut, a.Notes})
 	if err != nil {
 		return muster.Errorf(muster.CodeInternal, "a report cannot be written: %w", err)
 	}
@@ -384,7 +387,7 @@ func (s *Service) vanished(ctx context.Context, arrivals []*arrival, h how) (gon
 			continue
 		}
 		g := &arrival{Edition: &lists.Edition{List: list, Format: a.Format, Files: a.Files, AsOf: a.AsOf}, hold: "the file has nothing of this list any more"}
-		g.out = outcomeOf(g.Edition)
+		g.out = arrivedOf(g.Edition)
 		if err := s.pack(g, h); err != nil {
 			return nil, err
 		}
@@ -406,7 +409,10 @@ func (s *Service) settle(ctx context.Context, tx Tx, a *arrival, h how) error {
 	}
 	a.snap.Made = tx.Now()
 	if a.keep && state.Digest != a.snap.Digest {
-		a.out.State = Kept
+		a.out.State, a.out.Why = Kept, "another edition that came with it is newer"
+		if a.AsOf.IsZero() {
+			a.out.Why = "it has no date, and another edition that came with it has"
+		}
 		if err := tx.AddListSnapshot(ctx, a.snap); err != nil {
 			return err
 		}
@@ -532,11 +538,7 @@ func (s *Service) effect(ctx context.Context, tx Tx, state *muster.ListState, di
 	if err := s.enter(ctx, tx, state, e); err != nil {
 		return err
 	}
-	order, err := json.Marshal(struct {
-		List string `json:"list"`
-		From string `json:"from"`
-		To   string `json:"to"`
-	}{state.List, before, digest})
+	order, err := json.Marshal(muster.SweepOrder{List: state.List, From: before, To: digest})
 	if err != nil {
 		return muster.Errorf(muster.CodeInternal, "a job cannot be written: %w", err)
 	}

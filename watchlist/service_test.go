@@ -196,10 +196,10 @@ func TestBrokenRowsAreCountedAndShownWithTheirLine(t *testing.T) {
 	t.Parallel()
 	b := setup(t, store.Config{Path: t.TempDir() + "/muster.db"}, watchlist.Rules{})
 	out := b.imports(watchlist.Applied, sdn(1, 200, `999,"TOO","SHORT"`, `1000,"DOE, Last","individual","SDGT",-0- ,-0- ,-0- ,-0- ,-0- ,-0- ,-0- ,-0- `))
-	if out.Entries != 201 || out.Broken != 1 || len(out.Faults) != 1 || out.Faults[0].Line != 201 || out.Faults[0].File != "sdn.csv" {
+	if out.Entries != 201 || out.Broken != 1 || len(out.Flaws) != 1 || out.Flaws[0].Line != 201 || out.Flaws[0].File != "sdn.csv" {
 		t.Fatalf("%+v", out)
 	}
-	if strings.Contains(out.Faults[0].Reason, "TOO") {
+	if strings.Contains(out.Flaws[0].Reason, "TOO") {
 		t.Error("the fault repeats the row")
 	}
 }
@@ -233,7 +233,7 @@ func TestOlderEditionsAreKeptAndDoNotTakeEffect(t *testing.T) {
 	for _, o := range outs {
 		states[o.Entries] = o.State
 	}
-	if states[102] != watchlist.Applied || states[100] != watchlist.Kept || states[50] != watchlist.Refused {
+	if states[102] != watchlist.Applied || states[100] != watchlist.Kept || states[50] != watchlist.Kept {
 		t.Fatal(states)
 	}
 	if _, n := b.inEffect(b.Service, "ofac.sdn"); n != 102 {

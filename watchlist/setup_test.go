@@ -116,7 +116,7 @@ func sdn(first, n int, extra ...string) lists.File {
 	return lists.File{Path: "sdn.csv", Data: []byte(s.String())}
 }
 
-func (b *bundle) imports(state string, files ...lists.File) watchlist.Outcome {
+func (b *bundle) imports(state string, files ...lists.File) watchlist.Arrived {
 	b.Helper()
 	outs, err := b.Import(b.Context(), "opr_1", files)
 	if err != nil || len(outs) != 1 || outs[0].State != state {

@@ -67,7 +67,7 @@ func (c *client) call(ctx context.Context, method, path string, body, out any, h
 		contentType = "application/merge-patch+json"
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", contentType)
+		req.Header.Set("Content-Type", contentType) // headers may say another
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/watchlist"
 )
 
 // Config is one YAML file. Order of precedence, highest first: flags, the
@@ -43,6 +44,7 @@ type Config struct {
 	Mail         Mail      `yaml:"mail,omitempty"`
 	SMS          SMS       `yaml:"sms,omitempty"`
 	Out          Out       `yaml:"out,omitempty"`
+	Lists        Lists     `yaml:"lists,omitempty"`
 
 	Keeping   Keeping         `yaml:"keeping,omitempty"`
 	Witnesses []WitnessConfig `yaml:"witnesses,omitempty"`
@@ -81,6 +83,46 @@ type Keeping struct {
 	Delay string  `yaml:"delay,omitempty"`       // in which an approved early erasure can be taken back
 	Epoch string  `yaml:"epoch,omitempty"`       // how old an epoch of keys becomes before it turns by itself; "0" never
 	Share float64 `yaml:"daily_share,omitempty"` // per cent of all files: more than this on one day waits for two operators
+}
+
+// Lists says where watch lists are fetched from, and how far they are trusted.
+type Lists struct {
+	MaxAge    string           `yaml:"max_age,omitempty"`    // of what is in effect, before it counts as stale (default 72h)
+	MaxShrink int              `yaml:"max_shrink,omitempty"` // per cent that a list may lose at once (default 10)
+	MaxBroken int              `yaml:"max_broken,omitempty"` // per cent of rows that may be broken (default 1)
+	Skip      []string         `yaml:"skip,omitempty"`       // ids of lists that are not taken: csl.sdn, ...
+	Sources   []ListSourceConf `yaml:"sources,omitempty"`
+}
+
+// ListSourceConf is one place that lists are fetched from.
+type ListSourceConf struct {
+	Name       string   `yaml:"name"`
+	URLs       []string `yaml:"urls"`                  // the files of one set
+	Every      string   `yaml:"every,omitempty"`       // default 6h
+	MaxAge     string   `yaml:"max_age,omitempty"`     // default that of lists
+	MinEntries int      `yaml:"min_entries,omitempty"` // of each of its lists; fewer are refused
+}
+
+// rules are the bounds of watch lists as the room takes them.
+func (l Lists) rules() (r watchlist.Rules, err error) {
+	duration := func(name, s string) (d time.Duration) {
+		if s != "" && err == nil {
+			if d, err = time.ParseDuration(s); err != nil {
+				err = fmt.Errorf("lists: %s is a duration, such as 72h", name)
+			}
+		}
+		return d
+	}
+	r = watchlist.Rules{MaxAge: duration("max_age", l.MaxAge), MaxShrink: l.MaxShrink, MaxBroken: l.MaxBroken, Skip: l.Skip}
+	for _, s := range l.Sources {
+		r.Sources = append(r.Sources, watchlist.Source{
+			Name: s.Name, URLs: s.URLs, Every: duration("every", s.Every), MaxAge: duration("max_age", s.MaxAge), MinEntries: s.MinEntries,
+		})
+	}
+	if err == nil {
+		err = r.Check(nil)
+	}
+	return r, err
 }
 
 // WitnessConfig is a witness that cosigns checkpoints.
@@ -202,6 +244,9 @@ func (c *Config) check() error {
 	}
 	if c.Keeping.Share <= 0 || c.Keeping.Share > 100 {
 		wrong = append(wrong, "keeping.daily_share is per cent of all files, more than 0")
+	}
+	if _, err := c.Lists.rules(); err != nil {
+		wrong = append(wrong, err.Error())
 	}
 	if wrong != nil {
 		return muster.Errorf(muster.CodeInvalid, "the configuration is wrong: %s", strings.Join(wrong, "; "))

@@ -156,6 +156,8 @@ func (d *doctor) server(ctx context.Context, c Config) {
 		Time    time.Time       `json:"time"`
 		Ready   bool            `json:"ready"`
 		Parts   map[string]bool `json:"parts"`
+
+		Degraded []string `json:"degraded"`
 	}
 	began := time.Now()
 	if _, err := api.call(ctx, "GET", "/v1/status", nil, &s); err != nil {
@@ -163,6 +165,9 @@ func (d *doctor) server(ctx context.Context, c Config) {
 		return
 	}
 	d.reported(c, base, s.Version, s.Origin, s.Ready, s.Parts)
+	for _, name := range s.Degraded {
+		d.note("server: "+name, warn, "works, and not as it should", "muster "+name+" status says what is past its bound")
+	}
 	if apart := s.Time.Sub(began).Abs(); apart > time.Minute {
 		d.note("clock", warn, fmt.Sprintf("this machine and the server are %s apart", apart.Round(time.Second)), "have both keep time by NTP")
 	}

@@ -138,6 +138,7 @@ func (d *doctor) certificate(c Config) {
 func (d *doctor) house(ctx context.Context, h *house) {
 	d.keys(h)
 	d.packs(h)
+	d.lists(ctx, h)
 	now := h.clock()
 	for _, look := range []struct {
 		name string
@@ -165,6 +166,37 @@ func (d *doctor) keys(h *house) {
 		return
 	}
 	d.note("keys", fine, fmt.Sprintf("open, epoch %d", epoch), "")
+}
+
+func (d *doctor) lists(ctx context.Context, h *house) {
+	all, sources, err := h.lists.Status(ctx)
+	if err != nil {
+		d.note("lists", fail, message(err), "")
+		return
+	}
+	clean := true
+	for _, x := range all {
+		if x.Stale {
+			d.note("lists", warn, fmt.Sprintf("%s is %s old, and its bound is %s", x.List, age(x.Age), age(x.Bound)), "muster lists update, or muster lists import DIR")
+			clean = false
+		}
+		if x.Held != "" {
+			d.note("lists", warn, fmt.Sprintf("a snapshot of %s waits for a person: %s", x.List, x.HeldWhy), "muster lists status says how to look and decide")
+			clean = false
+		}
+	}
+	for _, x := range sources {
+		if x.Failures > 0 {
+			d.note("lists", warn, fmt.Sprintf("the source %s failed %d times: %s", x.Source, x.Failures, x.Reason), "is its URL right? muster lists update "+x.Source)
+			clean = false
+		}
+	}
+	switch {
+	case len(all) == 0 && len(sources) == 0:
+		d.note("lists", warn, "no watch list: nobody is screened", "muster lists import DIR, or sources under lists: in the configuration")
+	case clean:
+		d.note("lists", fine, fmt.Sprintf("%d watch lists, none past its age", len(all)), "")
+	}
 }
 
 func (d *doctor) packs(h *house) {

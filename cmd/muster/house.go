@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/muster-cip/muster/durable"
 	"github.com/muster-cip/muster/gate"
 	"github.com/muster-cip/muster/journal"
+	"github.com/muster-cip/muster/lists"
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/outbound"
 	"github.com/muster-cip/muster/programme"
@@ -26,6 +28,7 @@ import (
 	"github.com/muster-cip/muster/verify/contact"
 	"github.com/muster-cip/muster/verify/document"
 	"github.com/muster-cip/muster/watch"
+	"github.com/muster-cip/muster/watchlist"
 )
 
 // house is a deployment, opened: its stores and rooms, wired. Nothing runs yet.
@@ -49,6 +52,7 @@ type house struct {
 	register  *register.Register
 	retain    *retain.Service
 	listeners *listeners
+	lists     *watchlist.Service
 	centre    *gate.Centre
 	gate      *gate.Gate // of the centre
 	asked     *ask.Recorder
@@ -197,6 +201,13 @@ func (h *house) wire(ctx context.Context) (err error) {
 	h.review = review.New(review.Config{
 		DB: store.As[review.Tx](h.db), Staff: h.staff, Programme: h.programme, Finder: finder{h.onboard},
 	})
+	if h.lists, err = h.openLists(); err != nil {
+		return err
+	}
+	if err := h.lists.Load(ctx); err != nil {
+		return err
+	}
+	h.watching.from = h.lists
 	h.lookups = onboard.NewLookups(h.onboard)
 	if h.retain, err = h.openRetain(); err != nil {
 		return err
@@ -207,6 +218,34 @@ func (h *house) wire(ctx context.Context) (err error) {
 	return h.load(ctx)
 }
 
+// openLists wires the watch lists. They have a client of their own: a list is larger
+// than any other answer, and publishers send from one address to another.
+func (h *house) openLists() (*watchlist.Service, error) {
+	rules, err := h.conf.Lists.rules()
+	if err != nil {
+		return nil, err
+	}
+	client, err := outbound.New(outbound.Config{Allow: h.conf.Out.Allow, Timeout: 5 * time.Minute, MaxBytes: lists.MaxFile, Redirects: 3})
+	if err != nil {
+		return nil, err
+	}
+	if err := rules.Check(client); err != nil {
+		return nil, muster.Errorf(muster.CodeInvalid, "the configuration is wrong: %s", err)
+	}
+	return watchlist.New(watchlist.Config{
+		DB: store.As[watchlist.Tx](h.db), Journal: h.journal, Seals: h.vault, Client: client, Clock: h.clock, Holder: processName(), Rules: rules,
+	})
+}
+
+// processName names this process among all that share the store.
+func processName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s.%d", host, os.Getpid())
+}
+
 // load brings what is kept in memory up to the store: packs and listeners.
 // Every process does so at least once a second.
 func (h *house) load(ctx context.Context) error {
@@ -214,6 +253,9 @@ func (h *house) load(ctx context.Context) error {
 		return err
 	}
 	if err := h.register.Load(ctx); err != nil {
+		return err
+	}
+	if err := h.lists.Load(ctx); err != nil {
 		return err
 	}
 	return h.listeners.load(ctx)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,7 @@ import (
 	"github.com/muster-cip/muster/store"
 	"github.com/muster-cip/muster/verify/contact"
 	"github.com/muster-cip/muster/watch"
+	"github.com/muster-cip/muster/watchlist"
 )
 
 func newServe(t terminal) *cobra.Command {
@@ -124,8 +126,9 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group.Go(func() error { return h.every(ctx, 10*time.Second, "cosign", h.book.Cosign) })
 	group.Go(func() error { return h.every(ctx, time.Minute, "send checkpoint", h.book.SendOut) })
 	group.Go(func() error { return h.every(ctx, time.Hour, "tidy", h.tidy) })
+	group.Go(func() error { return h.every(ctx, 2*time.Second, "fetch lists", h.lists.Look) })
 	group.Go(func() error {
-		return h.every(ctx, time.Minute, "count", func(ctx context.Context) error { return m.count(ctx, h.db) })
+		return h.every(ctx, time.Minute, "count", func(ctx context.Context) error { return errors.Join(m.count(ctx, h.db), m.watched(ctx, h.lists)) })
 	})
 	group.Go(func() error { return h.asked.Run(ctx) })
 	group.Go(func() error {
@@ -188,7 +191,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Tokens: h.staff, Applications: h.onboard, Verification: h.onboard, Reveals: h.onboard, Moves: h.onboard,
 		Decisions: h.onboard, DecisionList: r, Files: r, Reviews: h.review, ReviewList: r,
 		Hits: h.review, HitReveals: h.onboard, HitList: r, Lookups: h.lookups, Tunings: h.onboard, Programme: h.activate, Packs: r, Measures: h.register,
-		Staff: h.staff, StaffList: r, Webhooks: hooks, WebhookList: r, Deliveries: hooks, TheLog: h.book,
+		Staff: h.staff, StaffList: r, Webhooks: hooks, WebhookList: r, Deliveries: hooks, TheLog: h.book, Lists: h.lists, ListStands: h.lists,
 		Gate: h.gate, Asked: h.asked, GateRecords: asked{h}, GateCentre: h.centre, PublicURL: h.conf.PublicURL,
 		Retention: h.retain, Holds: h.retain, RetentionList: r,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
@@ -204,6 +207,12 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 			{Name: "gate", Run: func(context.Context) error {
 				if snap, _ := h.gate.Load(); snap == nil {
 					return errors.New("the gate is not loaded yet")
+				}
+				return nil
+			}},
+			{Name: "lists", Soft: true, Run: func(context.Context) error {
+				if stale := h.lists.Stale(h.clock()); len(stale) > 0 {
+					return fmt.Errorf("watch lists past their age: %s", strings.Join(stale, ", "))
 				}
 				return nil
 			}},
@@ -284,11 +293,7 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 
 // holder names this process among all that share the store.
 func holder() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return fmt.Sprintf("%s.%d", host, os.Getpid())
+	return processName()
 }
 
 // sender is how codes leave the house: by the configuration, or in a sandbox to a file.
@@ -345,6 +350,7 @@ type meters struct {
 	waits    prometheus.Gauge
 	standing *prometheus.GaugeVec
 	due      *prometheus.GaugeVec
+	lists    *prometheus.GaugeVec
 }
 
 func newMeters(r *prometheus.Registry) *meters {
@@ -367,12 +373,35 @@ func newMeters(r *prometheus.Registry) *meters {
 		standing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "muster_records", Help: "Records on file, by kind and state.",
 		}, []string{"kind", "state"}),
+		lists: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "muster_list", Help: "Watch lists: entries in effect, rows that could not be read, seconds since it was known to be its publisher's, 1 where stale, 1 where a snapshot waits for a person.",
+		}, []string{"list", "what"}),
 	}
 	m.due = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "muster_hit_reports", Help: "Hits that are true and wait to be reported: running, overdue.",
 	}, []string{"clock"})
-	r.MustRegister(m.groups, m.synced, m.jobs, m.erased, m.waits, m.standing, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(m.groups, m.synced, m.jobs, m.erased, m.waits, m.standing, m.lists, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// watched counts what the watch lists are.
+func (m *meters) watched(ctx context.Context, s *watchlist.Service) error {
+	all, _, err := s.Status(ctx)
+	for _, x := range all {
+		for what, v := range map[string]float64{
+			"entries": float64(x.Entries), "rejected": float64(x.Broken), "age_seconds": float64(x.Age), "stale": one(x.Stale), "held": one(x.Held != ""),
+		} {
+			m.lists.WithLabelValues(x.List, what).Set(v)
+		}
+	}
+	return err
+}
+
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 func (m *meters) commit(c store.Commit) {
