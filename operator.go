@@ -20,12 +20,13 @@ const (
 	ScopeGateAsk    Scope = "gate:ask"        // ask the gate about accounts
 	ScopeGateFollow Scope = "gate:follow"     // read the gate's snapshots and changes, and nothing else
 	ScopeRetain     Scope = "retention:write" // holds and erasures
+	ScopeLedger     Scope = "ledger:write"    // send access records and leases; reads nothing
 )
 
 // Scopes lists every scope, for tables and tests.
 var Scopes = []Scope{
 	ScopeApply, ScopeRead, ScopeEvidence, ScopeReview, ScopeReveal, ScopePacks, ScopeAccounts, ScopeWebhooks,
-	ScopeOperators, ScopeMetrics, ScopeRetain, ScopeMeasures, ScopeLists, ScopeScreen, ScopeGateAsk, ScopeGateFollow,
+	ScopeOperators, ScopeMetrics, ScopeLedger, ScopeRetain, ScopeMeasures, ScopeLists, ScopeScreen, ScopeGateAsk, ScopeGateFollow,
 }
 
 // Principal is who calls: an operator through one of their tokens. Two tokens

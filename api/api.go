@@ -19,6 +19,7 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/ask"
+	"github.com/muster-cip/muster/ledger"
 )
 
 // Metrics is where the room registers its metrics and reads all of them for
@@ -68,6 +69,9 @@ type Config struct {
 	Asked        *ask.Recorder // nil: the gate's answers are neither counted nor recorded
 	GateRecords  GateRecords
 	GateCentre   GateCentre
+	Intake       Intake
+
+	Mappers map[string]*ledger.Mapper // of logs and webhooks, by name; none: records come as they are
 
 	Retention     Retention
 	Holds         HoldVerbs
@@ -158,6 +162,7 @@ func (c *Config) missing() (names []string) {
 		{"Gate", c.Gate != nil},
 		{"GateRecords", c.GateRecords != nil},
 		{"GateCentre", c.GateCentre != nil},
+		{"Intake", c.Intake != nil},
 	} {
 		if !f.there {
 			names = append(names, f.name)

@@ -128,7 +128,7 @@ func (rt *route) mayAnswer(code muster.Code) bool {
 		return strings.Contains(rt.path, "{") || writes
 	case muster.CodeGone:
 		return strings.Contains(rt.path, "{") || rt.id == "followGate"
-	case muster.CodeConflict, muster.CodeIllegalMove, muster.CodeTooLarge:
+	case muster.CodeConflict, muster.CodeIllegalMove, muster.CodeTooLarge, muster.CodeNoSpace:
 		return writes
 	case muster.CodeStale, muster.CodeNeedsMatch:
 		return rt.traits&match != 0

@@ -22,6 +22,7 @@ const (
 	batch               // its body is a batch that numbers itself: sent again it has no effect
 	archive             // its body is an archive of list files; the same again changes nothing
 	bare                // it answers 2xx, 401 and 403 and nothing else
+	records             // its body is a batch of records, which is its own reference
 )
 
 // route is one row of the table of contents.
@@ -46,6 +47,8 @@ func (rt *route) bound() int64 {
 		return maxArchive
 	case rt.traits&batch != 0:
 		return muster.MaxGateBatchBytes
+	case rt.traits&records != 0:
+		return muster.MaxBatchBytes
 	}
 	return 64 << 10
 }
@@ -142,6 +145,10 @@ func (a *API) routes() []*route {
 		{post, "/v1/lists/updates", muster.ScopeLists, "updateLists", later, once, "Have the configured sources fetched, within seconds", op(a.updateLists)},
 		{post, "/v1/lists/{list}/approval", muster.ScopeLists, "approveList", ok, once, "Put the snapshot that waits into effect, or decline it", op(a.approveList)},
 		{post, "/v1/lists/{list}/rollback", muster.ScopeLists, "rollbackList", ok, once, "Put an earlier snapshot into effect again", op(a.rollbackList)},
+
+		{post, "/v1/access-records", muster.ScopeLedger, "addAccessRecords", ok, records, "Send access records, one a line; durable when answered", raw(a.addAccess, addAccessDoc)},
+		{post, "/v1/leases", muster.ScopeLedger, "addLeases", ok, records, "Send leases, one a line; durable when answered", raw(a.addLeases, addLeasesDoc)},
+		{post, "/v1/logs", muster.ScopeLedger, "addLogs", ok, records, "Send both as OpenTelemetry logs (OTLP/HTTP)", raw(a.addLogs, addLogsDoc)},
 
 		{get, "/checkpoint", logScope, "getCheckpoint", ok, 0, "The log's latest signed head (C2SP tlog-checkpoint)", raw(a.getCheckpoint, checkpointDoc)},
 		{get, "/tile/{path...}", logScope, "getTile", ok, 0, "A tile of the log (C2SP tlog-tiles)", raw(a.getTile, tileDoc)},

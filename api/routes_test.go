@@ -45,6 +45,9 @@ var examples = map[string]string{
 	"updateLists":       `{"sources":["ofac"]}`,
 	"approveList":       `{"digest":"` + strings.Repeat("a", 64) + `","reason":"seen"}`,
 	"rollbackList":      `{"reason":"wrong file"}`,
+	"addAccessRecords":  `{"account":"A-1","ip":"192.0.2.1","at":"2026-07-01T11:00:00Z","action":"login"}`,
+	"addLeases":         `{"account":"A-1","resource":"address","prefix":"198.51.100.1","from":"2026-07-01T11:00:00Z","source":"dhcp","precision":"1s"}`,
+	"addLogs":           `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1782900000000000000","attributes":[{"key":"muster.account","value":{"stringValue":"A-1"}},{"key":"client.address","value":{"stringValue":"192.0.2.1"}},{"key":"muster.action","value":{"stringValue":"login"}}]}]}]}]}`,
 	"createToken":       `{"operator":"opr_1","name":"ci","scopes":["read"],"days":30}`,
 }
 
@@ -115,7 +118,7 @@ func TestEveryRouteHasARealPermission(t *testing.T) {
 		case rt.scope != Anyone && !slices.Contains(muster.Scopes, rt.scope):
 			t.Errorf("%s names %q, which is no scope", rt.id, rt.scope)
 		}
-		if rt.method != get && rt.traits&(once|match|file|batch|archive) == 0 && !slices.Contains([]string{"reveal", "replayDecisions", "previewMeasure", "evaluate", "evaluateAll", "revealHit", "screenNames", "scoreLabels"}, rt.id) { // they change nothing but the log
+		if rt.method != get && rt.traits&(once|match|file|batch|archive|records) == 0 && !slices.Contains([]string{"reveal", "replayDecisions", "previewMeasure", "evaluate", "evaluateAll", "revealHit", "screenNames", "scoreLabels"}, rt.id) { // they change nothing but the log
 			t.Errorf("%s writes, and has neither reference, version nor idempotency key", rt.id)
 		}
 	}

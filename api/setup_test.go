@@ -19,6 +19,7 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/gate"
+	"github.com/muster-cip/muster/ledger"
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/policy"
 	"github.com/muster-cip/muster/programme"
@@ -289,6 +290,10 @@ func (h *house) Release(_ context.Context, operator, key string) error {
 	delete(h.rows, operator+key)
 	return nil
 }
+
+func (h *house) Take(_ context.Context, a *ledger.Arrival) (ledger.Taken, error) {
+	return ledger.Taken{Accepted: a.Records()}, h.did(*a)
+}
 func (h *house) RequestMAC(b []byte) []byte { return append([]byte("mac:"), b...) }
 func (h *house) SealAnswer(_ context.Context, o, k string, b []byte) ([]byte, error) {
 	return append([]byte(o+k), b...), nil
@@ -383,6 +388,7 @@ func configOf(h *house, logs io.Writer) Config {
 		Reviews: h, ReviewList: h, Hits: h, HitReveals: h, HitList: h, Lookups: h, Tunings: h, Programme: h, Packs: h, Measures: registered{h}, Lists: watched{h}, ListStands: watched{h}, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
 		Deliveries: h, TheLog: h, Idempotency: h, Seals: h, Gate: h, GateRecords: h, GateCentre: &centre{},
 		Retention: h, Holds: holdVerbs{h}, RetentionList: h,
+		Intake:  h,
 		Methods: []muster.Method{{Name: "document.manual", Kind: muster.Documentary}},
 	}
 }

@@ -66,7 +66,7 @@ type HotConfig struct {
 }
 
 const (
-	defaultMaxTail    = 1_000_000
+	DefaultMaxTail    = 1_000_000
 	defaultMaxWaiting = 1_000_000
 	defaultRemember   = 24 * time.Hour
 	defaultMaxSeen    = 2_000_000
@@ -114,7 +114,7 @@ func NewHot(ctx context.Context, c HotConfig) (*Hot, error) {
 	for _, d := range []struct {
 		n    *int
 		dflt int
-	}{{&c.MaxTail, defaultMaxTail}, {&c.MaxWaiting, defaultMaxWaiting}, {&c.MaxSeen, defaultMaxSeen}} {
+	}{{&c.MaxTail, DefaultMaxTail}, {&c.MaxWaiting, defaultMaxWaiting}, {&c.MaxSeen, defaultMaxSeen}} {
 		if *d.n == 0 {
 			*d.n = d.dflt
 		}
@@ -157,8 +157,8 @@ type Arrival struct {
 	Body string // as it came
 }
 
-// Receipt says what became of a batch. Each record of it is durable, or was.
-type Receipt struct {
+// Taken says what became of a batch. Each record of it is durable, or was.
+type Taken struct {
 	Accepted   int `json:"accepted" doc:"records that are durable now"`
 	Duplicates int `json:"duplicates" doc:"records that were there already: their id was seen before, or the whole batch"`
 	Waiting    int `json:"waiting" doc:"of the accepted, those whose account is not known yet"`
@@ -171,7 +171,7 @@ type post struct {
 	body, key      [16]byte   // key is zero where the caller gave none
 	wait           [][16]byte // digests of the references in unknown
 
-	receipt Receipt
+	receipt Taken
 	err     error
 	done    chan struct{}
 }
@@ -179,19 +179,19 @@ type post struct {
 func (p *post) records() int { return p.known.Records() + p.unknown.Records() }
 
 // Take makes a batch durable. When it returns nil, it is.
-func (h *Hot) Take(ctx context.Context, a *Arrival) (Receipt, error) {
+func (h *Hot) Take(ctx context.Context, a *Arrival) (Taken, error) {
 	if a.Records() == 0 {
-		return Receipt{}, muster.Errorf(muster.CodeMalformed, "there is no record in this batch")
+		return Taken{}, muster.Errorf(muster.CodeMalformed, "there is no record in this batch")
 	}
 	if err := h.room(a.Records()); err != nil {
-		return Receipt{}, err
+		return Taken{}, err
 	}
 	p, err := h.prepare(ctx, a)
 	if err != nil {
-		return Receipt{}, err
+		return Taken{}, err
 	}
 	if n := h.wait.Load(); p.unknown.Records() > 0 && n+int64(p.unknown.Records()) > int64(h.MaxWaiting) {
-		return Receipt{}, &muster.Error{
+		return Taken{}, &muster.Error{
 			Code: muster.CodeRateLimited, Message: "too many records of unknown accounts wait already", RetryAfter: time.Minute,
 			Hint: "are these the references under which the accounts were applied for?",
 		}
@@ -199,7 +199,7 @@ func (h *Hot) Take(ctx context.Context, a *Arrival) (Receipt, error) {
 	select {
 	case h.queue <- p:
 	default:
-		return Receipt{}, &muster.Error{Code: muster.CodeUnavailable, Message: "too many batches wait to be written", RetryAfter: time.Second}
+		return Taken{}, &muster.Error{Code: muster.CodeUnavailable, Message: "too many batches wait to be written", RetryAfter: time.Second}
 	}
 	select {
 	case <-p.done:
@@ -210,7 +210,7 @@ func (h *Hot) Take(ctx context.Context, a *Arrival) (Receipt, error) {
 		case <-p.done:
 			return p.receipt, p.err
 		default:
-			return Receipt{}, muster.Errorf(muster.CodeUnavailable, "the ledger is closing")
+			return Taken{}, muster.Errorf(muster.CodeUnavailable, "the ledger is closing")
 		}
 	}
 }
@@ -386,7 +386,7 @@ func (h *Hot) write() {
 			if err := h.commit(group); err != nil {
 				for _, p := range group {
 					if p.err == nil {
-						p.receipt, p.err = Receipt{}, err
+						p.receipt, p.err = Taken{}, err
 					}
 				}
 			}
@@ -457,7 +457,7 @@ func (h *Hot) unite(group []*post) *union {
 		return true
 	}
 	for _, p := range group {
-		p.receipt, p.err = Receipt{}, nil
+		p.receipt, p.err = Taken{}, nil
 		if fresh[p.body] || h.seen.has(p.body) {
 			p.receipt.Duplicates = p.records()
 			continue

@@ -151,7 +151,7 @@ func line(id, account, ip string) string {
 }
 
 // try posts a batch of access records as text.
-func (b *hotBundle) try(key, text string) (ledger.Receipt, error) {
+func (b *hotBundle) try(key, text string) (ledger.Taken, error) {
 	b.Helper()
 	rows, err := ledger.ParseAccess(text, b.clock())
 	if err != nil {
@@ -164,7 +164,7 @@ func (b *hotBundle) try(key, text string) (ledger.Receipt, error) {
 func (b *hotBundle) post(key, text string, want ...int) {
 	b.Helper()
 	got, err := b.try(key, text)
-	if err != nil || got != (ledger.Receipt{Accepted: want[0], Duplicates: want[1], Waiting: want[2]}) {
+	if err != nil || got != (ledger.Taken{Accepted: want[0], Duplicates: want[1], Waiting: want[2]}) {
 		b.t.Errorf("the receipt is %+v, want %v: %v", got, want, err)
 	}
 }
@@ -279,7 +279,7 @@ func TestTheEndOfALeaseIsNoDuplicate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	b := setupHot(t, store.Config{Path: filepath.Join(dir, "muster.db")}, store.Config{Path: filepath.Join(dir, "ledger.db")})
-	post := func(text string, want ledger.Receipt) {
+	post := func(text string, want ledger.Taken) {
 		leases, err := ledger.ParseLeases(text, b.clock())
 		if err != nil {
 			t.Fatal(err)
@@ -290,10 +290,10 @@ func TestTheEndOfALeaseIsNoDuplicate(t *testing.T) {
 	}
 	begun := `{"id":"l-1","account":"A-1","resource":"address","prefix":"198.51.100.1","from":"2026-11-01T00:00:00Z","source":"dhcp","precision":"1s"}`
 	ended := `{"id":"l-1","account":"A-1","resource":"address","prefix":"198.51.100.1","from":"2026-11-01T00:00:00Z","until":"2026-11-02T00:00:00Z","source":"dhcp","precision":"1s"}`
-	post(begun, ledger.Receipt{Accepted: 1})
-	post(begun+"\n"+begun, ledger.Receipt{Duplicates: 2})
-	post(ended, ledger.Receipt{Accepted: 1})
-	post(ended+"\n", ledger.Receipt{Duplicates: 1})
+	post(begun, ledger.Taken{Accepted: 1})
+	post(begun+"\n"+begun, ledger.Taken{Duplicates: 2})
+	post(ended, ledger.Taken{Accepted: 1})
+	post(ended+"\n", ledger.Taken{Duplicates: 1})
 }
 
 func TestUnknownAccountsWait(t *testing.T) {

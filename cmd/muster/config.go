@@ -46,7 +46,9 @@ type Config struct {
 	Out          Out       `yaml:"out,omitempty"`
 	Lists        Lists     `yaml:"lists,omitempty"`
 
-	Keeping   Keeping         `yaml:"keeping,omitempty"`
+	Keeping Keeping      `yaml:"keeping,omitempty"`
+	Ledger  LedgerConfig `yaml:"ledger,omitempty"`
+
 	Witnesses []WitnessConfig `yaml:"witnesses,omitempty"`
 	SendOut   string          `yaml:"send_checkpoints,omitempty"` // where the daily checkpoint goes: a file outside the house (a mounted share), or an https URL
 }
@@ -172,7 +174,7 @@ func readConfig(path string) (Config, error) {
 		}
 	}
 	base := filepath.Dir(path)
-	for _, p := range []*string{&c.Data, &c.Keys, &c.Database, &c.KeyDatabase, &c.TLS.Certificate, &c.TLS.Key, &c.Mail.Password, &c.SMS.Secret, &c.SendOut, &c.KMS.Transit.Token, &c.KMS.Transit.CA} {
+	for _, p := range append([]*string{&c.Data, &c.Keys, &c.Database, &c.KeyDatabase, &c.TLS.Certificate, &c.TLS.Key, &c.Mail.Password, &c.SMS.Secret, &c.SendOut, &c.KMS.Transit.Token, &c.KMS.Transit.CA}, c.Ledger.paths()...) {
 		if *p != "" && !filepath.IsAbs(*p) && !strings.HasPrefix(*p, "https://") {
 			*p = filepath.Join(base, *p)
 		}
@@ -248,6 +250,7 @@ func (c *Config) check() error {
 	if _, err := c.Lists.rules(); err != nil {
 		wrong = append(wrong, err.Error())
 	}
+	wrong = append(wrong, c.Ledger.check()...)
 	if wrong != nil {
 		return muster.Errorf(muster.CodeInvalid, "the configuration is wrong: %s", strings.Join(wrong, "; "))
 	}

@@ -154,6 +154,9 @@ func (d *doctor) house(ctx context.Context, h *house) {
 			d.note(look.name, fail, message(err), "")
 		}
 	}
+	if err := h.ledger.View(ctx, func(tx *store.LedgerTx) error { return d.ledger(ctx, h, tx) }); err != nil {
+		d.note("ledger", fail, message(err), "")
+	}
 	if err := d.audit(ctx, h); err != nil {
 		d.note("log", fail, message(err), "muster log audit")
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/muster-cip/muster/durable"
 	"github.com/muster-cip/muster/gate"
 	"github.com/muster-cip/muster/journal"
+	"github.com/muster-cip/muster/ledger"
 	"github.com/muster-cip/muster/lists"
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/outbound"
@@ -37,9 +38,10 @@ type house struct {
 	clock muster.Clock
 	log   *slog.Logger
 
-	db   *store.DB
-	keys *store.Keys
-	meta *muster.Meta
+	db     *store.DB
+	keys   *store.Keys
+	ledger *store.Ledger
+	meta   *muster.Meta
 
 	vault     *vault.Vault
 	journal   *journal.Journal
@@ -61,6 +63,9 @@ type house struct {
 
 	out  *outbound.Client // the one way outside
 	book *watch.Book      // the log's tiles and heads
+
+	hot   *ledger.Hot // what takes access records and leases; nil unless it serves
+	where *where      // where addresses are
 }
 
 // options of opening.
@@ -125,6 +130,9 @@ func (h *house) openStores(ctx context.Context, o options) (err error) {
 		}
 	}
 	if h.db, err = store.Open(ctx, data); err != nil {
+		return err
+	}
+	if err := h.openLedger(ctx, data); err != nil {
 		return err
 	}
 	h.keys, err = store.OpenKeys(ctx, keys)
@@ -268,6 +276,9 @@ func (h *house) close(ctx context.Context) {
 			h.log.Warn("the end of a look-up cannot be recorded", "error", err)
 		}
 	}
+	if h.hot != nil {
+		h.hot.Close()
+	}
 	if h.vault != nil {
 		if err := h.vault.Close(ctx); err != nil {
 			h.log.Warn("the vault did not close cleanly", "error", err)
@@ -276,6 +287,11 @@ func (h *house) close(ctx context.Context) {
 	if h.keys != nil {
 		if err := h.keys.Close(); err != nil {
 			h.log.Warn("the key store did not close cleanly", "error", err)
+		}
+	}
+	if h.ledger != nil {
+		if err := h.ledger.Close(); err != nil {
+			h.log.Warn("the ledger did not close cleanly", "error", err)
 		}
 	}
 	if h.db != nil {

@@ -82,6 +82,9 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	defer stop()
 	db := store.As[watch.Tx](h.db)
 	box := &watch.Outbox{DB: db, Secrets: h.vault, Client: h.out, Clock: h.clock}
+	if err := h.openHot(ctx); err != nil {
+		return err
+	}
 	handler, err := h.api(registry, tracer, &watch.Endpoints{DB: db, Secrets: h.vault, Client: h.out, Entries: h.journal})
 	if err != nil {
 		return err
@@ -127,6 +130,19 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group.Go(func() error { return h.every(ctx, time.Minute, "send checkpoint", h.book.SendOut) })
 	group.Go(func() error { return h.every(ctx, time.Hour, "tidy", h.tidy) })
 	group.Go(func() error { return h.every(ctx, 2*time.Second, "fetch lists", h.lists.Look) })
+	group.Go(func() error { return h.every(ctx, time.Minute, "read networks", h.where.load) })
+	group.Go(func() error {
+		return h.every(ctx, 5*time.Second, "claim records", func(ctx context.Context) error {
+			_, err := h.hot.Claim(ctx)
+			return errors.Join(err, m.countLedger(ctx, h.hot))
+		})
+	})
+	group.Go(func() error {
+		return h.every(ctx, time.Hour, "end quarantine", func(ctx context.Context) error {
+			_, err := h.hot.Expire(ctx)
+			return err
+		})
+	})
 	group.Go(func() error {
 		return h.every(ctx, time.Minute, "count", func(ctx context.Context) error { return errors.Join(m.count(ctx, h.db), m.watched(ctx, h.lists)) })
 	})
@@ -195,6 +211,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Gate: h.gate, Asked: h.asked, GateRecords: asked{h}, GateCentre: h.centre, PublicURL: h.conf.PublicURL,
 		Retention: h.retain, Holds: h.retain, RetentionList: r,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
+		Intake: h.hot,
 		Checks: []api.Check{
 			{Name: "store", Run: func(ctx context.Context) error {
 				_, err := r.LogSize(ctx)
@@ -226,6 +243,10 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 	}
 	if tracer != nil {
 		c.Tracer = tracer
+	}
+	var err error
+	if c.Mappers, err = h.conf.Ledger.mappers(); err != nil {
+		return nil, err
 	}
 	all := h.ways()
 	for _, w := range all.Contact {
@@ -351,6 +372,8 @@ type meters struct {
 	standing *prometheus.GaugeVec
 	due      *prometheus.GaugeVec
 	lists    *prometheus.GaugeVec
+	unsealed prometheus.Gauge
+	waiting  prometheus.Gauge
 }
 
 func newMeters(r *prometheus.Registry) *meters {
@@ -381,6 +404,9 @@ func newMeters(r *prometheus.Registry) *meters {
 		Name: "muster_hit_reports", Help: "Hits that are true and wait to be reported: running, overdue.",
 	}, []string{"clock"})
 	r.MustRegister(m.groups, m.synced, m.jobs, m.erased, m.waits, m.standing, m.lists, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.unsealed, m.waiting = ledgerGauges()
+	r.MustRegister(m.unsealed, m.waiting)
+	r.MustRegister(m.groups, m.synced, m.jobs, m.erased, m.waits, m.standing, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
