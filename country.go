@@ -8,9 +8,20 @@ type Country string
 // Jurisdiction folds territories that are part of the United States (insular
 // areas under 48 U.S.C. and ISO 3166-2:US) into US; every other code is itself.
 func (c Country) Jurisdiction() Country {
-	switch c {
-	case "AS", "GU", "MP", "PR", "UM", "VI":
-		return "US"
+	for _, t := range territories {
+		if c == t {
+			return "US"
+		}
 	}
 	return c
+}
+
+var territories = [...]Country{"AS", "GU", "MP", "PR", "UM", "VI"}
+
+// Parts are the codes whose Jurisdiction is that of c.
+func (c Country) Parts() []Country {
+	if c.Jurisdiction() == "US" {
+		return append([]Country{"US"}, territories[:]...)
+	}
+	return []Country{c}
 }

@@ -66,6 +66,11 @@ func Facts(opened []vault.OpenedPart) (f *muster.Facts, erased int, err error) {
 	if err := Clear(opened); err != nil {
 		return nil, 0, err
 	}
+	return Join(opened)
+}
+
+// Join is Facts for parts that Clear unpacked already.
+func Join(opened []vault.OpenedPart) (f *muster.Facts, erased int, err error) {
 	f = &muster.Facts{}
 	for _, p := range opened {
 		switch {

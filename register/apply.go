@@ -43,7 +43,7 @@ func (r *Register) Apply(ctx context.Context, id string) (done bool, err error) 
 	if a.Kind != muster.ActEnact {
 		from = under(a.Determination) // it brings nobody under the measure who was not
 	}
-	err = r.each(ctx, session, from, a.Cursor, func(list []known, last string) (bool, error) {
+	err = r.each(ctx, session, from, r.now.Load().needles(), a.Cursor, func(list []known, last string) (bool, error) {
 		n, err := r.bring(ctx, a, a.Cursor, list, last)
 		matched += n
 		if bounded && time.Until(stop) < spare {
@@ -88,7 +88,7 @@ func (r *Register) Catch(ctx context.Context, id string) error {
 	matched, cursor := 0, ""
 	err = r.each(ctx, session, func(ctx context.Context, tx Tx, p muster.Page) ([]muster.FactsRecord, error) {
 		return tx.FactsDecided(ctx, from, to, p)
-	}, "",
+	}, r.now.Load().needles(), "",
 		func(list []known, last string) (bool, error) {
 			n, err := r.bring(ctx, nil, cursor, list, last)
 			matched, cursor = matched+n, last
@@ -124,10 +124,13 @@ func (r *Register) bring(ctx context.Context, a *muster.MeasureAct, after string
 	seen := 0
 	for _, k := range list {
 		seen++
-		if k.facts == nil {
+		if k.facts == nil && !k.nobody {
 			continue
 		}
-		under := b.of(k.facts, k.account, now)
+		var under []muster.AccountMeasure
+		if !k.nobody {
+			under = b.of(k.facts, k.account, now)
+		}
 		if len(under) > 0 && (a == nil || slices.ContainsFunc(under, func(m muster.AccountMeasure) bool { return m.Fact.ID == a.Determination })) {
 			matched++
 		}

@@ -1,8 +1,11 @@
 package register
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -21,6 +24,7 @@ type known struct {
 	account     *muster.AccountRecord
 	application string // its state
 	facts       *muster.Facts
+	nobody      bool // nothing that is looked for is in the facts: they were not read further
 }
 
 // source reads a page of accounts.
@@ -41,7 +45,7 @@ func under(id string) source {
 // each opens the facts of accounts page by page, from after an id on, until fn
 // returns false: of a page, those that have not ended. What is opened stays in
 // this process.
-func (r *Register) each(ctx context.Context, session *vault.Session, from source, after string, fn func(list []known, last string) (bool, error)) error {
+func (r *Register) each(ctx context.Context, session *vault.Session, from source, needles [][]byte, after string, fn func(list []known, last string) (bool, error)) error {
 	type part struct {
 		rows []muster.FactsRecord
 		err  error
@@ -70,7 +74,7 @@ func (r *Register) each(ctx context.Context, session *vault.Session, from source
 		if len(p.rows) == page {
 			coming = read(last)
 		}
-		list, err := openAll(ctx, session, p.rows)
+		list, err := openAll(ctx, session, p.rows, needles)
 		if err != nil {
 			return err
 		}
@@ -81,8 +85,41 @@ func (r *Register) each(ctx context.Context, session *vault.Session, from source
 	}
 }
 
+// needles are what the text of facts has to contain for any of the measures to match:
+// the code of a country, the entry of a list, in quotes as JSON has them. Most
+// accounts have none, and need not be read. nil: read all.
+func needles(measures ...*muster.Measure) (list [][]byte) {
+	for _, m := range measures {
+		for i := range m.Targets {
+			t := &m.Targets[i]
+			switch {
+			case t.Country != "":
+				for _, c := range t.Country.Parts() {
+					list = append(list, []byte(`"`+string(c)+`"`))
+				}
+			case t.List != "":
+				data, err := json.Marshal(t.Entry)
+				if err != nil {
+					return nil
+				}
+				list = append(list, data)
+			default: // a customer is known by the account's row
+				return nil
+			}
+		}
+	}
+	return list
+}
+
+// hay reports whether any part contains any needle.
+func hay(opened []vault.OpenedPart, needles [][]byte) bool {
+	return slices.ContainsFunc(opened, func(p vault.OpenedPart) bool {
+		return slices.ContainsFunc(needles, func(n []byte) bool { return bytes.Contains(p.Data, n) })
+	})
+}
+
 // openAll opens a page on all cores.
-func openAll(ctx context.Context, session *vault.Session, rows []muster.FactsRecord) ([]known, error) {
+func openAll(ctx context.Context, session *vault.Session, rows []muster.FactsRecord, needles [][]byte) ([]known, error) {
 	var keys []string
 	for i := range rows {
 		commitments, err := vault.FactsCommitments(rows[i].Facts)
@@ -113,12 +150,17 @@ func openAll(ctx context.Context, session *vault.Session, rows []muster.FactsRec
 				if err != nil {
 					return err
 				}
-				facts, erased, err := journal.Facts(opened)
-				if err != nil {
+				if slices.ContainsFunc(opened, func(p vault.OpenedPart) bool { return p.Erased }) {
+					continue
+				}
+				if err := journal.Clear(opened); err != nil {
 					return err
 				}
-				if erased == 0 {
-					out[i].facts = facts
+				if out[i].nobody = needles != nil && !hay(opened, needles); out[i].nobody {
+					continue
+				}
+				if out[i].facts, _, err = journal.Join(opened); err != nil {
+					return err
 				}
 			}
 			return nil
@@ -143,4 +185,15 @@ func wantsArea(d *muster.Determination, f *muster.Facts) bool {
 		}
 	}
 	return false
+}
+
+// needles of all measures that are enacted.
+func (b *book) needles() [][]byte {
+	var list []*muster.Measure
+	for _, m := range b.all {
+		if !m.Enacted.IsZero() {
+			list = append(list, m)
+		}
+	}
+	return needles(list...)
 }

@@ -67,7 +67,7 @@ func (r *Register) Preview(ctx context.Context, by string, draft MeasureDraft) (
 		return nil, err
 	}
 	enforce, _ := r.Programme.At(now)
-	err = r.each(ctx, session, everybody, "", func(list []known, _ string) (bool, error) {
+	err = r.each(ctx, session, everybody, needles(m), "", func(list []known, _ string) (bool, error) {
 		for i := range list {
 			out.add(m, &list[i], enforce, draft.List, now)
 		}
@@ -84,6 +84,10 @@ func (r *Register) Preview(ctx context.Context, by string, draft MeasureDraft) (
 }
 
 func (p *MeasurePreview) add(m *muster.Measure, k *known, packs []*policy.Pack, most int, now time.Time) {
+	if k.nobody {
+		p.Accounts++
+		return
+	}
 	if k.facts == nil {
 		if k.account.State != muster.AccClosed && k.account.State != muster.AccClosing {
 			p.Unread++

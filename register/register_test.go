@@ -164,7 +164,9 @@ func (b *bundle) verdict(reference string, at time.Time) muster.Verdict {
 
 func (b *bundle) account(reference string) *muster.AccountRecord {
 	b.Helper()
-	return roomtest.View(b.Rooms, func(ctx context.Context, tx *store.Tx) (*muster.AccountRecord, error) { return tx.Account(ctx, reference) })
+	return roomtest.View(b.Rooms, func(ctx context.Context, tx *store.Tx) (*muster.AccountRecord, error) {
+		return tx.Account(ctx, reference)
+	})
 }
 
 func (b *bundle) under(reference string) []muster.MatchRecord {
@@ -422,7 +424,9 @@ func TestDoubtfulLocationAsksAndProhibitsNothing(t *testing.T) {
 		if asked.Decision.Outcome != muster.OutcomeVerify || len(asked.Decision.Needs) != 1 || asked.Decision.Needs[0].Attribute != muster.AttrAddress {
 			b.Errorf("%+v", asked.Decision)
 		}
-		r := roomtest.View(b.Rooms, func(ctx context.Context, tx *store.Tx) (*muster.ReviewRecord, error) { return tx.OpenReview(ctx, a.Application) })
+		r := roomtest.View(b.Rooms, func(ctx context.Context, tx *store.Tx) (*muster.ReviewRecord, error) {
+			return tx.OpenReview(ctx, a.Application)
+		})
 		if !slices.Equal(r.Rules, []string{"measure/m-1"}) {
 			b.Errorf("%+v", r)
 		}
