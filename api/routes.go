@@ -108,7 +108,7 @@ func (a *API) routes() []*route {
 
 		{post, "/v1/screenings", muster.ScopeScreen, "screenNames", ok, 0, "Compare a batch of names with the watch lists; nothing of it is kept", raw(a.screenNames, screenNamesDoc)},
 		{post, "/v1/screenings/forecasts", muster.ScopeScreen, "beginForecast", later, once, "Begin a forecast of hits at each threshold, over everybody on file", op(a.beginTune)},
-		{post, "/v1/screenings/labels", muster.ScopeScreen, "scoreLabels", ok, 0, "Precision and recall on labelled pairs, at each threshold", op(a.labelled)},
+		{post, "/v1/screenings/labels", muster.ScopeScreen, "scoreLabels", ok, pack, "Precision and recall on labelled pairs, at each threshold", op(a.labelled)},
 		{get, "/v1/sweeps", muster.ScopeRead, "listSweeps", ok, 0, "Screenings of everybody on file, and how far they are", op(a.listSweeps)},
 		{get, "/v1/sweeps/{sweep}", muster.ScopeRead, "getSweep", ok, 0, "A screening of everybody on file", op(a.getSweep)},
 

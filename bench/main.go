@@ -31,6 +31,7 @@ var benches = []struct {
 	run         func(ctx context.Context, r *run) error
 }{
 	{"spine", "from an application to a recorded decision: throughput, latency, size", spine},
+	{"sweep", "everybody on file against what changed in a list", sweepBench},
 	{"ledger-train", "make the starting probabilities of the chunk format anew", ledgerTrain},
 	{"ledger", "access records: bytes a record, time a question, on a generated year (--records=N)", ledgerBench},
 	{"gate", "may this account do this: in process, to an edge, over the wire", gateBench},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/policy"
 	"github.com/muster-cip/muster/screen"
 	"github.com/muster-cip/muster/tlog"
 	"github.com/muster-cip/muster/vault"
@@ -148,6 +149,57 @@ func (s *Service) Rescreen(ctx context.Context, customer string) (decided bool, 
 		return s.redecide(ctx, tx, f, eventScreened, nil)
 	})
 	return decided && err == nil, err
+}
+
+// RescreenFacts compares everybody in recorded facts, as they were stated then, with
+// the lists in effect, and puts that in the place of what the facts say. Findings stay.
+func (s *Service) RescreenFacts(ctx context.Context, session *vault.Session, customer string, facts *muster.Facts, packs []*policy.Pack) error {
+	w, wanted := s.watching(packs)
+	if w == nil {
+		return muster.Errorf(muster.CodeUnavailable, "no watch list is loaded, so nothing can be compared")
+	}
+	var items []vault.Item
+	var at []string
+	if err := s.DB.View(ctx, func(tx Tx) error {
+		subjects, err := tx.Subjects(ctx, customer)
+		if err != nil {
+			return err
+		}
+		for i := range facts.Subjects {
+			x := &facts.Subjects[i]
+			k := slices.IndexFunc(subjects, func(r *muster.SubjectRecord) bool { return r.ID == x.ID })
+			if k < 0 {
+				return muster.Errorf(muster.CodeInternal, "a subject of recorded facts is not on file")
+			}
+			c, err := tx.Claims(ctx, x.ID, x.Revision)
+			if err != nil {
+				return err
+			}
+			items = append(items, vault.Item{KeyID: subjects[k].Key, Place: claimsPlace(x.ID, c.Revision), Sealed: c.Sealed})
+			at = append(at, x.Pointer)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	var places []place
+	for i, it := range items {
+		data, err := session.Open(ctx, it)
+		if err != nil {
+			return err
+		}
+		var p piece
+		if err := decodePiece(data, &p); err != nil {
+			return err
+		}
+		places = append(places, place{at[i], p})
+	}
+	app, err := unite(places)
+	if err != nil {
+		return err
+	}
+	screenOn(w, wanted, &file{claims: app}, facts)
+	return nil
 }
 
 // HitExplained is a hit with what only somebody who may see the names sees: the

@@ -134,6 +134,20 @@ func ScreeningWanted(packs []*Pack) (w Wanted, any bool) {
 	return w, any
 }
 
+// Reaches reports whether what was kept of a screening answers what packs want now:
+// the same weights, and candidates down to every threshold. Facts without one were
+// decided when no list was in effect, and say so whatever is wanted.
+func (w Wanted) Reaches(f *muster.Facts) bool {
+	weights := muster.WeightsText(w.Weights)
+	ok := func(s *muster.Screening) bool { return s == nil || s.Weights == weights && s.Floor <= w.Threshold }
+	for i := range f.Subjects {
+		if !ok(f.Subjects[i].Screening) {
+			return false
+		}
+	}
+	return ok(f.Payment.Screening)
+}
+
 // Found is a hit under some pack: of whom, and on what.
 type Found struct {
 	Subject   int // index into the facts

@@ -2,11 +2,13 @@ package programme
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/journal"
 	"github.com/muster-cip/muster/policy"
+	"github.com/muster-cip/muster/screen"
 	"github.com/muster-cip/muster/tlog"
 	"github.com/muster-cip/muster/vault"
 )
@@ -33,7 +35,7 @@ type Staff interface {
 	}, proposer, by string, proposed time.Time) error
 }
 
-// Config of a Service; all are required.
+// Config of a Service; all are required (Rescreener once a draft is to be rescreened).
 type Config struct {
 	DB        DB
 	Journal   *journal.Journal
@@ -42,6 +44,8 @@ type Config struct {
 	Vault     *vault.Vault
 	Past      Past
 	Clock     muster.Clock
+
+	Rescreener Rescreener // of drafts that are replayed with Rescreen
 }
 
 // Service activates packs, and tries drafts on what was decided.
@@ -49,6 +53,21 @@ type Service struct{ Config }
 
 // NewService makes a Service.
 func NewService(c Config) *Service { return &Service{c} }
+
+// Compile reads a pack that is to be used: beside what package policy asks, the
+// weights that it gives are the matcher's.
+func Compile(source []byte) (*policy.Pack, error) {
+	p, err := policy.Compile(source)
+	if err != nil {
+		return nil, err
+	}
+	if s := p.Document().Screening; s != nil {
+		if _, err := screen.WeightsOf(s.Weights); err != nil {
+			return nil, muster.Invalid(muster.Fault{Code: "weights", Detail: "1:1: screening: a weight is one of " + strings.Join(screen.WeightNames(), ", ") + ", within its range"})
+		}
+	}
+	return p, nil
+}
 
 // Proposal asks that a pack edition decide from an instant on.
 type Proposal struct {
@@ -60,7 +79,7 @@ type Proposal struct {
 
 // Propose keeps a pack and proposes its activation.
 func (s *Service) Propose(ctx context.Context, by string, p Proposal) (*muster.ActivationRecord, error) {
-	pack, err := policy.Compile([]byte(p.Source))
+	pack, err := Compile([]byte(p.Source))
 	if err != nil {
 		return nil, err
 	}

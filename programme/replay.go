@@ -25,6 +25,14 @@ type Past interface {
 type Draft struct {
 	Source string    `json:"source" doc:"the pack, YAML"`
 	Since  time.Time `json:"since,omitzero" doc:"decisions from then on; absent: all"`
+
+	Rescreen bool `json:"rescreen,omitempty" doc:"compare names with the watch lists in effect anew: for a draft that changes weights, or goes below the floor that was kept"`
+}
+
+// Rescreener puts a screening made now into recorded facts, of the claims that they
+// were computed from (package onboard).
+type Rescreener interface {
+	RescreenFacts(ctx context.Context, session *vault.Session, customer string, facts *muster.Facts, packs []*policy.Pack) error
 }
 
 // replayPage is how many decisions are read and opened together.
@@ -34,7 +42,7 @@ const replayPage = 1000
 // effect, and writes nothing but the two leaves of the use: what comes out is
 // counts and decision ids.
 func (s *Service) ReplayDraft(ctx context.Context, by string, d Draft) (*policy.ReplayReport, error) {
-	draft, err := policy.Compile([]byte(d.Source))
+	draft, err := Compile([]byte(d.Source))
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +58,7 @@ func (s *Service) ReplayDraft(ctx context.Context, by string, d Draft) (*policy.
 		return nil, err
 	}
 	var failed error
-	report := policy.Replay(packs, s.recorded(ctx, session, d.Since, &failed))
+	report := policy.Replay(packs, s.recorded(ctx, session, d, packs, &failed))
 	if err := session.End(ctx, report.Decided); err != nil {
 		return nil, err
 	}
@@ -61,15 +69,24 @@ func (s *Service) ReplayDraft(ctx context.Context, by string, d Draft) (*policy.
 }
 
 // recorded yields decisions with their facts. An error ends it and is left in failed.
-func (s *Service) recorded(ctx context.Context, session *vault.Session, since time.Time, failed *error) iter.Seq[policy.Recorded] {
+func (s *Service) recorded(ctx context.Context, session *vault.Session, d Draft, packs []*policy.Pack, failed *error) iter.Seq[policy.Recorded] {
+	wanted, screens := policy.ScreeningWanted(packs)
 	return func(yield func(policy.Recorded) bool) {
 		page := muster.Page{Limit: replayPage}
 		for {
-			rows, err := s.Past.DecisionsSince(ctx, since, page)
+			rows, err := s.Past.DecisionsSince(ctx, d.Since, page)
 			if err == nil && len(rows) > 0 {
 				var opened []policy.Recorded
 				if opened, err = openAll(ctx, session, rows); err == nil {
-					for _, r := range opened {
+					for i, r := range opened {
+						if screens && r.Facts != nil && d.Rescreen {
+							err = s.Rescreener.RescreenFacts(ctx, session, rows[i].Customer, r.Facts, packs)
+						} else if screens && r.Facts != nil && !wanted.Reaches(r.Facts) {
+							err = errRescreen
+						}
+						if err != nil {
+							break
+						}
 						if !yield(r) {
 							return
 						}
@@ -87,6 +104,11 @@ func (s *Service) recorded(ctx context.Context, session *vault.Session, since ti
 		}
 	}
 }
+
+var errRescreen = muster.Invalid(muster.Fault{
+	Pointer: "/rescreen", Code: "needs_rescreening",
+	Detail: "the draft changes weights of the matcher, or goes below the floor to which candidates were kept: replay it with rescreen (muster policy replay --rescreen), which opens every name once more",
+})
 
 // openAll opens a page of decisions on all cores.
 func openAll(ctx context.Context, session *vault.Session, rows []*muster.DecisionRecord) ([]policy.Recorded, error) {

@@ -43,11 +43,13 @@ func instant(text string, now time.Time) (time.Time, error) {
 
 func newPolicyReplay(t terminal) *cobra.Command {
 	var since string
+	var rescreen bool
 	cmd := &cobra.Command{
 		Use: "replay FILE", Short: "Decide past applications again under a draft: who would come out differently", Args: cobra.ExactArgs(1),
 		Long: "Decide recorded facts again under a draft, beside the other packs in effect. Nothing is changed;\nthe look itself is on the record. " + packWords,
 	}
 	r := remoteFlags(cmd, t)
+	cmd.Flags().BoolVar(&rescreen, "rescreen", false, "compare names with the watch lists in effect anew: for a draft that changes weights or goes below the floor")
 	cmd.Flags().StringVar(&since, "since", "", "decisions from then on: a time, a date, or an age such as 30d (default: all)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		from, err := instant(since, time.Now())
@@ -63,7 +65,7 @@ func newPolicyReplay(t terminal) *cobra.Command {
 			return err
 		}
 		var report policy.ReplayReport
-		if _, err := c.slow().call(cmd.Context(), http.MethodPost, "/v1/packs/replays", programme.Draft{Source: string(source), Since: from}, &report); err != nil {
+		if _, err := c.slow().call(cmd.Context(), http.MethodPost, "/v1/packs/replays", programme.Draft{Source: string(source), Since: from, Rescreen: rescreen}, &report); err != nil {
 			return err
 		}
 		if r.json {

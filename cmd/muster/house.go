@@ -216,6 +216,7 @@ func (h *house) wire(ctx context.Context) (err error) {
 		return err
 	}
 	h.watching.from = h.lists
+	h.activate.Rescreener = h.onboard
 	h.lookups = onboard.NewLookups(h.onboard)
 	if h.retain, err = h.openRetain(); err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"github.com/muster-cip/muster/durable"
 	"github.com/muster-cip/muster/packs"
 	"github.com/muster-cip/muster/policy"
+	"github.com/muster-cip/muster/programme"
 	"github.com/muster-cip/muster/staff"
 	"github.com/muster-cip/muster/vault"
 )
@@ -168,7 +169,7 @@ func choosePacks(chosen []string) (list []*policy.Pack, err error) {
 				return nil, err
 			}
 		}
-		p, err := policy.Compile(source)
+		p, err := programme.Compile(source)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/muster-cip/muster/durable"
 	"github.com/muster-cip/muster/packs"
 	"github.com/muster-cip/muster/policy"
+	"github.com/muster-cip/muster/programme"
 )
 
 func newPolicy(t terminal) *cobra.Command {
@@ -57,7 +58,7 @@ func readPack(name string) (*policy.Pack, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := policy.Compile(source)
+	p, err := programme.Compile(source)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

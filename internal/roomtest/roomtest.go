@@ -153,6 +153,7 @@ func Setup(t testing.TB, o Options) *Rooms {
 		CustomerURL: "https://provider.example/verify/{application}", Ways: ways(), Measures: r.Register,
 	}
 	r.Onboard = onboard.New(r.Config)
+	r.Activate.Rescreener = r.Onboard
 	r.Register.Decider, r.Register.Profiles = r.Onboard, profiles{r}
 	r.Review = review.New(review.Config{
 		DB: store.As[review.Tx](r.DB), Staff: r.Staff, Programme: r.Programme, Finder: finder{r},
