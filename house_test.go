@@ -33,7 +33,7 @@ const testSupport = -1
 // its own rank or above. A pattern that ends in * covers one folder per thing.
 var ranks = map[int]string{
 	0: "compact match durable outbound packs lists", // and the root
-	1: "policy screen lists/* measure verify/* gate vault tlog validate synthetic",
+	1: "policy screen lists/* measure verify/* gate vault tlog validate synthetic backup",
 	2: "journal ledger ask",
 	3: "edge onboard review watch watchlist register retain programme staff oversight share",
 	4: "api console portal store",
@@ -317,6 +317,7 @@ func TestNoWorkInInit(t *testing.T) {
 // a row in docs/dependencies.md that says why it and not another, and its licence.
 var dependencies = []string{
 	"cel.dev/cel-go",
+	"filippo.io/age",
 	"github.com/aws/aws-sdk-go-v2",
 	"github.com/aws/aws-sdk-go-v2/config",
 	"github.com/aws/aws-sdk-go-v2/service/kms",

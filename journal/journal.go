@@ -138,6 +138,12 @@ func (j *Journal) Bury(ctx context.Context, tx Tx, ground string, operators []st
 	return nil
 }
 
+// Mend appends the leaf of a repair: ground is a code for what was put right.
+func (j *Journal) Mend(ctx context.Context, tx Tx, ground string) error {
+	leaf := tlog.Leaf{Type: tlog.Repair, Hour: tlog.HourOf(tx.Now()), Ground: ground}
+	return tx.Append(ctx, leaf.Marshal(), "")
+}
+
 // Salt opens the salt of a record, for proofs and audits.
 func (j *Journal) Salt(id string, sealed []byte) ([]byte, error) {
 	return j.vault.OpenCompliance(saltPlace(id), sealed)

@@ -301,3 +301,21 @@ func notNil(b []byte) []byte {
 	}
 	return b
 }
+
+// ErasedKeys lists the keys of people who were erased, in the order of customers;
+// next is where to go on, "" at the end.
+func (tx *Tx) ErasedKeys(ctx context.Context, p muster.Page) (keys []string, next string, err error) {
+	n := 0
+	customer, subject, _ := strings.Cut(p.After, " ")
+	err = tx.query(ctx, func(r row) error {
+		var customer, id, key string
+		err := r.scan(&customer, &id, &key)
+		keys = append(keys, key)
+		if n++; n == p.Limit {
+			next = customer + " " + id
+		}
+		return err
+	}, `SELECT customer, id, sealed_under FROM subjects WHERE erased > 0 AND (customer, id) > (?, ?) ORDER BY customer, id LIMIT ?`,
+		customer, subject, p.Limit)
+	return keys, next, err
+}

@@ -99,7 +99,7 @@ func newRoot(t terminal) *cobra.Command {
 		newDemo(t), newInit(t), newServe(t), newDoctor(t), newVersion(t),
 		newApply(t), newApplication(t), newDecision(t), newReview(t), newHit(t), newScreen(t), newPolicy(t), newLists(t), newMeasure(t), newOperator(t), newToken(t),
 		newLog(t), newKeys(t), newGate(t), newWitness(t),
-		newRetention(t), newHold(t), newErasure(t),
+		newRetention(t), newHold(t), newErasure(t), newBackup(t), newRestore(t),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

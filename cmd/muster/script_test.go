@@ -18,11 +18,17 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/muster-cip/muster/internal/pgtest"
 	"github.com/muster-cip/muster/packs"
 )
 
 // TestMain lets a session call this very binary as muster.
-func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"muster": main}) }
+func TestMain(m *testing.M) { testscript.Main(withServer{m}, map[string]func(){"muster": main}) }
+
+// withServer stops the PostgreSQL that tests started.
+type withServer struct{ *testing.M }
+
+func (w withServer) Run() int { return pgtest.Run(w.M) }
 
 // TestSessions runs the terminal sessions of testdata/script. What they may say
 // besides testscript's own words:

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/internal/pgtest"
+	"github.com/muster-cip/muster/internal/roomtest"
+	"github.com/muster-cip/muster/onboard"
+	"github.com/muster-cip/muster/store"
+)
+
+// kept is a deployment with one customer who left, and what opens its backups.
+type kept struct {
+	*testing.T
+	dir, config, recipients, identity string
+	customer, application, key        string
+}
+
+func setupKept(t *testing.T, c Config) *kept {
+	t.Helper()
+	k := &kept{T: t, dir: t.TempDir()}
+	c.Mode, c.Listen, c.SoloDelay = muster.ModeProduction, "127.0.0.1:8420", "0s"
+	if _, _, err := initialise(t.Context(), k.dir, c, "Ada", []string{"us-iaas-cip"}); err != nil {
+		t.Fatal(err)
+	}
+	k.config = with(t, filepath.Join(k.dir, "muster.yaml"), "short.yaml", "")
+	raw, err := os.ReadFile(k.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(k.config, bytes.Replace(raw, []byte("delay: 72h"), []byte("delay: 0s"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.identity, k.recipients = filepath.Join(t.TempDir(), "id.key"), filepath.Join(t.TempDir(), "recipients")
+	code, out, errs := session(t.Context(), "backup", "identity", k.identity)
+	if code != exitOK {
+		t.Fatalf("%s%s", out, errs)
+	}
+	if err := os.WriteFile(k.recipients, []byte(out), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.open(k.config, func(h *house) {
+		by := k.operator(h)
+		a, err := h.onboard.Apply(t.Context(), by, roomtest.JSON(roomtest.Person("ada-1")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.application = a.Application
+		row := look(k, h, func(ctx context.Context, tx *store.Tx) (*muster.AccountRecord, error) {
+			return tx.Account(ctx, "ada-1")
+		})
+		k.customer = row.Customer
+		for _, to := range []string{muster.AccClosing, muster.AccClosed} {
+			if row, err = h.onboard.MoveAccount(t.Context(), by, "ada-1", row.Version, onboard.Move{To: to, Reason: "left"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		people := look(k, h, func(ctx context.Context, tx *store.Tx) ([]*muster.SubjectRecord, error) {
+			return tx.Subjects(ctx, k.customer)
+		})
+		k.key = people[0].Key
+	})
+	return k
+}
+
+func (k *kept) open(config string, fn func(*house)) {
+	k.Helper()
+	c, err := readConfig(config)
+	if err != nil {
+		k.Fatal(err)
+	}
+	h, err := openHouse(k.Context(), c, options{})
+	if err != nil {
+		k.Fatal(err)
+	}
+	defer h.close(context.WithoutCancel(k.Context()))
+	fn(h)
+}
+
+func look[T any](k *kept, h *house, fn func(context.Context, *store.Tx) (T, error)) T {
+	k.Helper()
+	out, err := view(k.Context(), h.db, func(tx *store.Tx) (T, error) { return fn(k.Context(), tx) })
+	if err != nil {
+		k.Fatal(err)
+	}
+	return out
+}
+
+func (k *kept) operator(h *house) muster.Principal {
+	k.Helper()
+	all := look(k, h, func(ctx context.Context, tx *store.Tx) ([]muster.OperatorRecord, error) { return tx.Operators(ctx) })
+	return muster.Principal{Operator: all[0].ID, Token: "tok_1", Scopes: muster.Scopes}
+}
+
+// run runs a command that has to go well.
+func (k *kept) run(args ...string) string {
+	k.Helper()
+	code, out, errs := session(k.Context(), args...)
+	if code != exitOK {
+		k.Fatalf("muster %s: code %d\n%s%s", strings.Join(args, " "), code, out, errs)
+	}
+	return out
+}
+
+func (k *kept) backup(kind string) string {
+	k.Helper()
+	dir := filepath.Join(k.TempDir(), kind)
+	k.run("backup", kind, dir, "--config", k.config, "--recipients-file", k.recipients)
+	return dir
+}
+
+// erase erases the customer, as two operators would.
+func (k *kept) erase() {
+	k.Helper()
+	k.open(k.config, func(h *house) {
+		by := k.operator(h).Operator
+		e, err := h.retain.Ask(k.Context(), by, k.customer, muster.GroundRequest)
+		if err != nil {
+			k.Fatal(err)
+		}
+		if _, err := h.retain.Agree(k.Context(), by, e.ID, e.Version); err != nil {
+			k.Fatal(err)
+		}
+		if _, err := h.retain.Run(k.Context()); err != nil {
+			k.Fatal(err)
+		}
+		k.gone(h)
+	})
+}
+
+func (k *kept) gone(h *house) {
+	k.Helper()
+	if _, err := h.vault.Key(k.Context(), k.key); muster.ErrorCode(err) != muster.CodeGone {
+		k.Fatalf("the key of the erased is there: %v", err)
+	}
+}
+
+// An erasure that is newer than the copy of the keys is done again before anything is
+// served; and once the epoch has turned, the copies from before it open nowhere.
+func TestRestoreDoesNotResurrect(t *testing.T) {
+	t.Parallel()
+	k := setupKept(t, Config{})
+	dataBefore, keysBefore := k.backup("data"), k.backup("keys")
+	k.erase()
+	dataAfter := k.backup("data")
+	root := filepath.Join(k.dir, "keys", "root.key")
+
+	// Between them, the old copy of the keys would open the person: it is shed first.
+	into := filepath.Join(t.TempDir(), "e")
+	out := k.run("restore", "--data", dataAfter, "--keys", keysBefore, "--identity", k.identity, "--root-key", root, "--into", into)
+	if !strings.Contains(out, "erased again: the keys of 1 persons") {
+		t.Errorf("%s", out)
+	}
+	k.open(filepath.Join(into, "muster.yaml"), k.gone)
+	k.run("log", "audit", "--config", filepath.Join(into, "muster.yaml"))
+
+	// A control: before the epoch turns, copies of data and keys from before bring her back.
+	control := filepath.Join(t.TempDir(), "c")
+	k.run("restore", "--data", dataBefore, "--keys", keysBefore, "--identity", k.identity, "--root-key", root, "--into", control)
+	k.open(filepath.Join(control, "muster.yaml"), func(h *house) {
+		if _, err := h.vault.Key(t.Context(), k.key); err != nil {
+			t.Fatalf("the control shows nothing: %v", err)
+		}
+	})
+
+	k.run("keys", "rotate", "--config", k.config)
+	late := filepath.Join(t.TempDir(), "l")
+	code, _, errs := session(t.Context(), "restore", "--data", dataBefore, "--keys", keysBefore, "--identity", k.identity, "--root-key", root, "--into", late)
+	if code != exitError || exists(filepath.Join(late, "muster.yaml")) || exists(filepath.Join(late, "keys")) {
+		t.Errorf("the old keys still open: code %d\n%s", code, errs)
+	}
+}
+
+func TestBackupOfPostgres(t *testing.T) {
+	t.Parallel()
+	dsn := func() string {
+		path := filepath.Join(t.TempDir(), "dsn")
+		if err := os.WriteFile(path, []byte(pgtest.Database(t)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	k := setupKept(t, Config{Database: dsn(), KeyDatabase: dsn()})
+	data, keys := k.backup("data"), k.backup("keys")
+	into := filepath.Join(t.TempDir(), "e")
+	out := k.run("restore", "--data", data, "--keys", keys, "--identity", k.identity, "--root-key", filepath.Join(k.dir, "keys", "root.key"),
+		"--into", into, "--database", dsn(), "--key-database", dsn())
+	if !strings.Contains(out, "erased again: the keys of 0 persons") {
+		t.Errorf("%s", out)
+	}
+	config := filepath.Join(into, "muster.yaml")
+	k.run("log", "audit", "--config", config)
+	k.open(config, func(h *house) {
+		r, err := h.onboard.Reveal(t.Context(), k.operator(h), k.application, onboard.RevealRequest{Purpose: "support", Case: "c-1"})
+		if err != nil || r.Application.Customer.Name.Full != "Chidinma Okafor" {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}
+
+// What is broken or another's is refused with a reason, and leaves nothing behind.
+func TestRestoreRefusesWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	k := setupKept(t, Config{})
+	data, keys := k.backup("data"), k.backup("keys")
+	other := setupKept(t, Config{})
+	otherKeys := other.backup("keys")
+	root := filepath.Join(k.dir, "keys", "root.key")
+	try := func(why, data, keys, root, want string) {
+		t.Helper()
+		into := filepath.Join(t.TempDir(), "e")
+		code, _, errs := session(t.Context(), "restore", "--data", data, "--keys", keys, "--identity", k.identity, "--root-key", root, "--into", into)
+		if code != exitError || !strings.Contains(errs, want) || exists(filepath.Join(into, "muster.yaml")) {
+			t.Errorf("%s: code %d: %s", why, code, errs)
+		}
+	}
+	try("keys of another deployment", data, otherKeys, root, "and the keys of")
+	try("another root key", data, keys, filepath.Join(other.dir, "keys", "root.key"), "root key")
+	try("data for keys", keys, data, root, "holds backups of keys")
+	parts, err := filepath.Glob(filepath.Join(data, "parts", "*", "*.age"))
+	if err != nil || len(parts) == 0 {
+		t.Fatal(parts, err)
+	}
+	raw, err := os.ReadFile(parts[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[len(raw)/2] ^= 1
+	if err := os.WriteFile(parts[0], raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	try("a part that was altered", data, keys, root, "not what was written")
+	if err := os.Remove(parts[0]); err != nil {
+		t.Fatal(err)
+	}
+	try("a part that is lost", data, keys, root, "no such file")
+}

@@ -1,0 +1,119 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/muster-cip/muster"
+)
+
+// CopySQLite writes a SQLite file as it is at one instant, page by page, while another
+// process may write it: a reader does not keep the writer out. What equal pages give
+// is equal, so that copies of a file that changed little are little apart.
+func CopySQLite(ctx context.Context, path string, w io.Writer) error {
+	db, err := sql.Open("sqlite", sqliteDSN(path, true))
+	if err != nil {
+		return sqliteError(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	rows, err := db.QueryContext(ctx, `SELECT data FROM sqlite_dbpage ORDER BY pgno`)
+	if err != nil {
+		return sqliteError(err)
+	}
+	defer rows.Close()
+	var page sql.RawBytes
+	n := 0
+	for rows.Next() {
+		if err := rows.Scan(&page); err != nil {
+			return sqliteError(err)
+		}
+		if _, err := w.Write(page); err != nil {
+			return err
+		}
+		n++
+	}
+	if err := rows.Err(); err != nil {
+		return sqliteError(err)
+	}
+	if n == 0 {
+		return muster.Errorf(muster.CodeUnavailable, "the store at %s is empty", path)
+	}
+	return nil
+}
+
+// CheckSQLite reads a SQLite file whole and says whether it holds together.
+func CheckSQLite(ctx context.Context, path string) error {
+	db, err := sql.Open("sqlite", sqliteDSN(path, true))
+	if err != nil {
+		return sqliteError(err)
+	}
+	defer db.Close()
+	var says string
+	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&says); err != nil {
+		return sqliteError(err)
+	}
+	if says != "ok" {
+		return muster.Errorf(muster.CodeUnavailable, "the store at %s does not hold together", path)
+	}
+	return nil
+}
+
+// MetaOfSQLite reads the deployment's own record of a file that another process may
+// have open.
+func MetaOfSQLite(ctx context.Context, path string) (*muster.Meta, error) {
+	db, err := sql.Open("sqlite", sqliteDSN(path, true))
+	if err != nil {
+		return nil, sqliteError(err)
+	}
+	defer db.Close()
+	m := &muster.Meta{}
+	var made int64
+	err = db.QueryRowContext(ctx, `SELECT deployment, mode, origin, made FROM meta WHERE one = 1`).Scan(&m.Deployment, &m.Mode, &m.Origin, &made)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, muster.Errorf(muster.CodeNotFound, "there is no deployment at %s", path)
+	}
+	m.Made = fromMicros(made)
+	if err != nil {
+		return nil, sqliteError(err)
+	}
+	return m, nil
+}
+
+// PostgresEnvironment is a DSN as the variables that PostgreSQL's own tools read, so
+// that no password stands among a command's arguments.
+func PostgresEnvironment(dsn string) ([]string, error) {
+	c, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, muster.Errorf(muster.CodeInvalid, "the DSN of PostgreSQL is not one") // its text would repeat the password
+	}
+	env := []string{
+		"PGHOST=" + c.Host, "PGPORT=" + strconv.Itoa(int(c.Port)), "PGUSER=" + c.User, "PGPASSWORD=" + c.Password, "PGDATABASE=" + c.Database,
+	}
+	if c.TLSConfig == nil {
+		env = append(env, "PGSSLMODE=disable")
+	} else if c.TLSConfig.InsecureSkipVerify {
+		env = append(env, "PGSSLMODE=require")
+	} else {
+		env = append(env, "PGSSLMODE=verify-full")
+	}
+	return env, nil
+}
+
+// RestartLog gives the log another origin and leaves it without a head: after a restore
+// that lost leaves which heads of the old origin cover. Nothing of the old one is
+// contradicted; the leaves that are left are published anew, under the new name.
+func (tx *Tx) RestartLog(ctx context.Context, origin string) error {
+	if err := tx.exec(ctx, nil, `UPDATE meta SET origin = ? WHERE one = 1`, origin); err != nil {
+		return err
+	}
+	if err := tx.exec(ctx, nil, `DELETE FROM checkpoints`); err != nil {
+		return err
+	}
+	return tx.exec(ctx, nil, `UPDATE log_head SET signed = NULL WHERE one = 1`)
+}
