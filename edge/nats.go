@@ -26,12 +26,8 @@ const (
 	pendingBytes    = 64 << 20
 )
 
-// Subscribe takes the messages of a deployment until ctx ends, each fails, or the
-// connection is lost.
-func (n *NATS) Subscribe(ctx context.Context, deployment string, each func(raw []byte) error) error {
-	if deployment == "" || strings.ContainsAny(deployment, " \t\r\n*>") {
-		return errors.New("edge: no deployment to subscribe to")
-	}
+// connect connects once: who uses it connects again.
+func (n *NATS) connect() (*nats.Conn, error) {
 	options := []nats.Option{
 		nats.Name("muster gate"), nats.NoReconnect(), nats.Timeout(5 * time.Second),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // a slow reader: the gap is seen
@@ -41,7 +37,20 @@ func (n *NATS) Subscribe(ctx context.Context, deployment string, each func(raw [
 	}
 	c, err := nats.Connect(n.URL, options...)
 	if err != nil {
-		return &muster.Error{Code: muster.CodeUnavailable, Message: "NATS does not answer", Cause: err}
+		return nil, &muster.Error{Code: muster.CodeUnavailable, Message: "NATS does not answer", Cause: err}
+	}
+	return c, nil
+}
+
+// Subscribe takes the messages of a deployment until ctx ends, each fails, or the
+// connection is lost.
+func (n *NATS) Subscribe(ctx context.Context, deployment string, each func(raw []byte) error) error {
+	if deployment == "" || strings.ContainsAny(deployment, " \t\r\n*>") {
+		return errors.New("edge: no deployment to subscribe to")
+	}
+	c, err := n.connect()
+	if err != nil {
+		return err
 	}
 	defer c.Close()
 	sub, err := c.SubscribeSync(n.Prefix + "." + deployment)

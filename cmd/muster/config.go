@@ -48,6 +48,7 @@ type Config struct {
 
 	Keeping Keeping      `yaml:"keeping,omitempty"`
 	Ledger  LedgerConfig `yaml:"ledger,omitempty"`
+	NATS    NATS         `yaml:"nats,omitempty"`
 
 	Witnesses []WitnessConfig `yaml:"witnesses,omitempty"`
 	SendOut   string          `yaml:"send_checkpoints,omitempty"` // where the daily checkpoint goes: a file outside the house (a mounted share), or an https URL
@@ -72,6 +73,13 @@ type Mail struct {
 type SMS struct {
 	URL    string `yaml:"url,omitempty"`
 	Secret string `yaml:"secret_file,omitempty"`
+}
+
+// NATS is where the gate's changes are published too, for many edges.
+type NATS struct {
+	URL         string `yaml:"url,omitempty"`              // nats://host:port, several with commas, or tls://...; "" publishes nothing
+	Credentials string `yaml:"credentials_file,omitempty"` // of NATS
+	Prefix      string `yaml:"gate_prefix,omitempty"`      // of the subject; the deployment's id follows it
 }
 
 // Out bounds where Muster itself connects to.
@@ -136,7 +144,7 @@ type WitnessConfig struct {
 func defaults(dir string) Config {
 	return Config{
 		Listen: "127.0.0.1:8420", Mode: muster.ModeProduction, Data: filepath.Join(dir, "data"), Keys: filepath.Join(dir, "keys"),
-		Provider: "Example Hosting", Domain: "example.com", SoloDelay: "24h", GateBound: "2m",
+		Provider: "Example Hosting", Domain: "example.com", SoloDelay: "24h", NATS: NATS{Prefix: "muster.gate"}, GateBound: "2m",
 		Keeping: Keeping{Zone: "UTC", Delay: "72h", Epoch: "720h", Share: 2},
 	}
 }

@@ -180,7 +180,7 @@ func (d *doctor) lists(ctx context.Context, h *house) {
 	clean := true
 	for _, x := range all {
 		if x.Stale {
-			d.note("lists", warn, fmt.Sprintf("%s is %s old, and its bound is %s", x.List, age(x.Age), age(x.Bound)), "muster lists update, or muster lists import DIR")
+			d.note("lists", warn, fmt.Sprintf("%s is %s old, and its bound is %s", x.List, howOld(x.Age), howOld(x.Bound)), "muster lists update, or muster lists import DIR")
 			clean = false
 		}
 		if x.Held != "" {

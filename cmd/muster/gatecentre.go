@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/edge"
 	"github.com/muster-cip/muster/gate"
 	"github.com/muster-cip/muster/store"
 )
@@ -20,6 +21,29 @@ func gateBound(c Config) time.Duration {
 		return 2 * time.Minute
 	}
 	return d
+}
+
+// publishGate tells NATS, where the configuration names one, what followers are told.
+// Of processes that share a database one does.
+func (h *house) publishGate(ctx context.Context) error {
+	c := h.conf.NATS
+	if c.URL == "" {
+		return nil
+	}
+	p := &edge.Publisher{NATS: edge.NATS{URL: c.URL, Credentials: c.Credentials, Prefix: c.Prefix}, Centre: h.centre, Trouble: func(err error) {
+		h.log.Error("the gate's changes are not published", "code", string(muster.ErrorCode(err)), "error", err)
+	}}
+	if h.conf.Database != "" {
+		holder := holder()
+		p.Lease = func(ctx context.Context, ttl time.Duration) (ours bool, err error) {
+			err = h.db.InTx(ctx, func(tx *store.Tx) error { _, err := tx.Acquire(ctx, "gate.publish", holder, ttl); return err })
+			if muster.ErrorCode(err) == muster.CodeConflict {
+				return false, nil
+			}
+			return err == nil, err
+		}
+	}
+	return p.Run(ctx)
 }
 
 // fillGate gives accounts that are older than the gate's tables their profiles. Until

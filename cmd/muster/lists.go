@@ -65,7 +65,7 @@ func printListsStatus(t terminal, s api.ListsStatus) error {
 		if x.Held != "" {
 			state += ", " + short(x.Held) + " is held"
 		}
-		rows = append(rows, []string{x.List, state, strconv.Itoa(x.Entries), strconv.Itoa(x.Broken), age(x.Age), age(x.Bound), day(x.AsOf), short(x.Digest), x.Source})
+		rows = append(rows, []string{x.List, state, strconv.Itoa(x.Entries), strconv.Itoa(x.Broken), howOld(x.Age), howOld(x.Bound), day(x.AsOf), short(x.Digest), x.Source})
 	}
 	err := table(t.out, "no watch list is here: muster lists import DIR, or name sources in the configuration",
 		[]string{"LIST", "STATE", "ENTRIES", "BROKEN", "AGE", "BOUND", "AS OF", "DIGEST", "SOURCE"}, rows)
@@ -105,8 +105,8 @@ func printListsStatus(t terminal, s api.ListsStatus) error {
 	return table(t.out, "", []string{"SOURCE", "STATE", "CHECKED", "TRIED", "LISTS"}, rows)
 }
 
-// age is a number of seconds for people.
-func age(seconds int64) string {
+// howOld is a number of seconds for people.
+func howOld(seconds int64) string {
 	d := time.Duration(seconds) * time.Second
 	switch {
 	case seconds == 0:
