@@ -24,6 +24,9 @@ import (
 // What a customer is told never names a ground that is hidden.
 func Compose(account *muster.AccountRecord, decision *muster.Decision, transitions []muster.Transition) muster.Profile {
 	base := own(account, decision)
+	if account.State == muster.AccClosed {
+		transitions = nil
+	}
 	instants := make([]time.Time, 0, len(base)+2*len(transitions))
 	for _, s := range base {
 		instants = append(instants, s.From)
@@ -82,20 +85,26 @@ func own(a *muster.AccountRecord, d *muster.Decision) []muster.ProfileStep {
 		v.Status, v.Code = muster.GateDeny, cmp.Or(v.Code, "suspended")
 		v.Except = []string{muster.ActionExportData}
 	case muster.AccClosing:
-		leaves := d != nil && d.Outcome.Severity() <= muster.OutcomeLimit.Severity()
-		v = muster.Verdict{Status: muster.GateDeny, Code: "closing", Except: []string{muster.ActionExportData}, Unblock: unblockNever, Operator: "The account is being closed."}
-		if leaves {
+		v = ending(v, d, "closing")
+		v.Except = []string{muster.ActionExportData}
+		if d != nil && d.Outcome.Severity() <= muster.OutcomeLimit.Severity() { // the customer leaves, and was welcome
 			v.Except = []string{muster.ActionUse, muster.ActionExportData}
 		}
-		if d != nil && d.Outcome.Severity() >= muster.OutcomeRefuse.Severity() {
-			w := because(d)
-			v.Code, v.Rule, v.Customer, v.Operator = w.Code, w.Rule, w.Customer, w.Operator
-		}
 	default: // closed, and a word that this program does not know
-		v = muster.Verdict{Status: muster.GateDeny, Code: "closed", Unblock: unblockNever, Operator: "The account is closed."}
+		v = ending(v, d, "closed")
 	}
 	v.Limits = muster.Limits{}
 	return once(v)
+}
+
+// ending is an account that ends or has ended: by its decision, else because
+// somebody left.
+func ending(v muster.Verdict, d *muster.Decision, code string) muster.Verdict {
+	if d == nil || d.Outcome.Severity() < muster.OutcomeRefuse.Severity() {
+		v = muster.Verdict{Operator: "The account is " + code + "."}
+	}
+	v.Status, v.Code, v.Unblock = muster.GateDeny, code, unblockNever
+	return v
 }
 
 func once(v muster.Verdict) []muster.ProfileStep { return []muster.ProfileStep{{Verdict: v}} }
@@ -201,8 +210,6 @@ func join(v muster.Verdict, t *muster.Transition) muster.Verdict {
 		Customer: t.Customer, Operator: t.Operator, Unblock: unblockMeasure,
 	}
 	switch {
-	case v.Code == "closed" || v.Code == "closing" && t.Status != muster.GateDeny:
-		return v
 	case strictness[t.Status] < enforced:
 		v.Measure = true
 		return v
