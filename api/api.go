@@ -70,6 +70,8 @@ type Config struct {
 	GateRecords  GateRecords
 	GateCentre   GateCentre
 	Intake       Intake
+	Questions    Questions
+	Traces       Traces
 
 	Mappers map[string]*ledger.Mapper // of logs and webhooks, by name; none: records come as they are
 
@@ -163,6 +165,8 @@ func (c *Config) missing() (names []string) {
 		{"GateRecords", c.GateRecords != nil},
 		{"GateCentre", c.GateCentre != nil},
 		{"Intake", c.Intake != nil},
+		{"Questions", c.Questions != nil},
+		{"Traces", c.Traces != nil},
 	} {
 		if !f.there {
 			names = append(names, f.name)

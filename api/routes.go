@@ -149,6 +149,12 @@ func (a *API) routes() []*route {
 		{post, "/v1/access-records", muster.ScopeLedger, "addAccessRecords", ok, records, "Send access records, one a line; durable when answered", raw(a.addAccess, addAccessDoc)},
 		{post, "/v1/leases", muster.ScopeLedger, "addLeases", ok, records, "Send leases, one a line; durable when answered", raw(a.addLeases, addLeasesDoc)},
 		{post, "/v1/logs", muster.ScopeLedger, "addLogs", ok, records, "Send both as OpenTelemetry logs (OTLP/HTTP)", raw(a.addLogs, addLogsDoc)},
+		{post, "/v1/ledger/who-held", muster.ScopeReveal, "whoHeld", ok, 0, "Which account, through which reseller, held an address of ours; on the record", op(a.whoHeld)},
+		{post, "/v1/ledger/who-came-from", muster.ScopeReveal, "whoCameFrom", ok, 0, "Which accounts were used from an address; on the record", op(a.whoCameFrom)},
+		{post, "/v1/ledger/where-used", muster.ScopeReveal, "whereUsed", ok, 0, "Uses of an account; on the record", op(a.whereUsed)},
+		{post, "/v1/ledger/places-used", muster.ScopeReveal, "placesUsed", ok, 0, "Networks and countries that an account was used from; on the record", op(a.usedPlaces)},
+		{post, "/v1/ledger/shared-addresses", muster.ScopeReveal, "sharedAddresses", ok, 0, "Accounts that came from addresses of this one; on the record", op(a.sharesAddresses)},
+		{post, "/v1/ledger/last-access", muster.ScopeReveal, "lastAccess", ok, 0, "When an account was used last; on the record", op(a.lastAccess)},
 
 		{get, "/checkpoint", logScope, "getCheckpoint", ok, 0, "The log's latest signed head (C2SP tlog-checkpoint)", raw(a.getCheckpoint, checkpointDoc)},
 		{get, "/tile/{path...}", logScope, "getTile", ok, 0, "A tile of the log (C2SP tlog-tiles)", raw(a.getTile, tileDoc)},

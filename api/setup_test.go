@@ -388,7 +388,7 @@ func configOf(h *house, logs io.Writer) Config {
 		Reviews: h, ReviewList: h, Hits: h, HitReveals: h, HitList: h, Lookups: h, Tunings: h, Programme: h, Packs: h, Measures: registered{h}, Lists: watched{h}, ListStands: watched{h}, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
 		Deliveries: h, TheLog: h, Idempotency: h, Seals: h, Gate: h, GateRecords: h, GateCentre: &centre{},
 		Retention: h, Holds: holdVerbs{h}, RetentionList: h,
-		Intake:  h,
+		Intake: h, Questions: asks{h}, Traces: h,
 		Methods: []muster.Method{{Name: "document.manual", Kind: muster.Documentary}},
 	}
 }

@@ -210,6 +210,9 @@ func (h *Hot) Expire(ctx context.Context) (gone int64, err error) {
 	return gone, h.look(ctx)
 }
 
+// Unsealed is how many records wait for the sealer, as of the last commit or look.
+func (h *Hot) Unsealed() int64 { return h.head.Load().Records }
+
 // Standing is how the hot end stands, for doctor and metrics.
 func (h *Hot) Standing(ctx context.Context) (head HotHead, waiting QuarantineCount, err error) {
 	err = h.DB.View(ctx, func(tx HotTx) error {

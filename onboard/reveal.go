@@ -3,6 +3,7 @@ package onboard
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/vault"
@@ -11,6 +12,12 @@ import (
 // Reveal shows an application's clear values to an operator, for a purpose. The
 // leaf that says so is durable before a value is opened.
 func (s *Service) Reveal(ctx context.Context, by muster.Principal, id string, r RevealRequest) (*Revealed, error) {
+	return s.RevealAt(ctx, by, id, time.Time{}, r)
+}
+
+// RevealAt is Reveal of the claims as they stood at an instant; the zero time is now.
+// Somebody who was not on file then is left out.
+func (s *Service) RevealAt(ctx context.Context, by muster.Principal, id string, at time.Time, r RevealRequest) (*Revealed, error) {
 	if err := s.mayReveal(r.Purpose); err != nil {
 		return nil, err
 	}
@@ -32,7 +39,10 @@ func (s *Service) Reveal(ctx context.Context, by muster.Principal, id string, r 
 				withheld = append(withheld, sr.Pointer)
 				continue
 			}
-			c, err := tx.Claims(ctx, sr.ID, 0)
+			c, err := claimsAt(ctx, tx, sr.ID, at)
+			if muster.ErrorCode(err) == muster.CodeNotFound && !at.IsZero() {
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -68,8 +78,18 @@ func (s *Service) Reveal(ctx context.Context, by muster.Principal, id string, r 
 		return nil, err
 	}
 	slices.Sort(withheld)
-	return &Revealed{Application: whole, Revision: app.Revision, Withheld: withheld}, nil
+	revision := app.Revision
+	if !at.IsZero() {
+		revision = 0
+		for _, x := range rows {
+			revision = max(revision, x.claims.Revision)
+		}
+	}
+	return &Revealed{Application: whole, Revision: revision, Withheld: withheld}, nil
 }
+
+// MayReveal is asked before a reveal that another room makes: a question to the ledger.
+func (s *Service) MayReveal(purpose string) error { return s.mayReveal(purpose) }
 
 // mayReveal holds the programme's word: a purpose that no pack in effect names is
 // no ground to look.

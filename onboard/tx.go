@@ -59,6 +59,7 @@ type Findings interface {
 	FinishChallenge(ctx context.Context, id string) error // CodeConflict where it is done already
 	ChallengesTo(ctx context.Context, target []byte, since time.Time) (int, error)
 	Decision(ctx context.Context, id string) (*muster.DecisionRecord, error)
+	DecisionsOf(ctx context.Context, customer, application string, p muster.Page) ([]*muster.DecisionRecord, error) // oldest first
 	AddDecision(ctx context.Context, r *muster.DecisionRecord) error
 	OpenReview(ctx context.Context, application string) (*muster.ReviewRecord, error) // open or proposed; CodeNotFound
 	Review(ctx context.Context, id string) (*muster.ReviewRecord, error)

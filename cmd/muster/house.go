@@ -66,6 +66,7 @@ type house struct {
 
 	hot   *ledger.Hot // what takes access records and leases; nil unless it serves
 	where *where      // where addresses are
+	asks  *ledger.Questions
 }
 
 // options of opening.

@@ -94,7 +94,33 @@ func (h *house) openHot(ctx context.Context) (err error) {
 		DB: store.LedgerAs[ledger.HotTx](h.ledger), Vault: h.vault, Recorder: h.journal, Accounts: h.db.LedgerAccounts(), Clock: h.clock,
 		Locate: h.where.locate, MaxTail: h.conf.Ledger.Unsealed, Keep: keep,
 	})
+	if err != nil {
+		return err
+	}
+	h.asks, err = ledger.NewQuestions(ledger.QuestionsConfig{
+		DB: store.LedgerAs[ledger.Tx](h.ledger), Vault: h.vault, Recorder: h.journal, Tail: h.hot, Directory: h.db.LedgerAccounts(), Clock: h.clock,
+	})
 	return err
+}
+
+// manyUnsealed is from how many records on the sealer does not wait for its time.
+const manyUnsealed = 200_000
+
+// seal runs the sealer until ctx ends.
+func (h *house) seal(ctx context.Context) error {
+	s, err := ledger.NewSealer(ledger.SealerConfig{
+		DB: store.LedgerAs[ledger.Tx](h.ledger), Vault: h.vault, Recorder: h.journal, Directory: h.db.LedgerAccounts(), Clock: h.clock,
+		Alone: h.conf.Database == "",
+	})
+	if err != nil {
+		return err
+	}
+	s.Run(ctx, func() bool { return h.hot.Unsealed() > manyUnsealed }, func(err error) {
+		h.log.Error("a standing duty failed", "duty", "seal", "code", string(muster.ErrorCode(err)), "error", err)
+	})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return s.Close(ctx)
 }
 
 // mappers are those of the program and of the configuration, by name. A file may take

@@ -132,6 +132,7 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group.Go(func() error { return h.every(ctx, time.Hour, "tidy", h.tidy) })
 	group.Go(func() error { return h.every(ctx, 2*time.Second, "fetch lists", h.lists.Look) })
 	group.Go(func() error { return h.every(ctx, time.Minute, "read networks", h.where.load) })
+	group.Go(func() error { return h.seal(ctx) })
 	group.Go(func() error {
 		return h.every(ctx, 5*time.Second, "claim records", func(ctx context.Context) error {
 			_, err := h.hot.Claim(ctx)
@@ -212,7 +213,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Gate: h.gate, Asked: h.asked, GateRecords: asked{h}, GateCentre: h.centre, PublicURL: h.conf.PublicURL,
 		Retention: h.retain, Holds: h.retain, RetentionList: r,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
-		Intake: h.hot,
+		Intake: h.hot, Questions: h.asks, Traces: h.onboard,
 		Checks: []api.Check{
 			{Name: "store", Run: func(ctx context.Context) error {
 				_, err := r.LogSize(ctx)
@@ -407,7 +408,6 @@ func newMeters(r *prometheus.Registry) *meters {
 	r.MustRegister(m.groups, m.synced, m.jobs, m.erased, m.waits, m.standing, m.lists, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.unsealed, m.waiting = ledgerGauges()
 	r.MustRegister(m.unsealed, m.waiting)
-	r.MustRegister(m.groups, m.synced, m.jobs, m.erased, m.waits, m.standing, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
