@@ -120,9 +120,16 @@ func Script(s string) string {
 
 var alsoKnown = regexp.MustCompile(`(?i)\s*(\(?)\s*\b(a\.k\.a\.|a/k/a|a\.k\.a|also known as|f\.k\.a\.|f/k/a|formerly known as|n\.k\.a\.)[:,]?\s+|\s*(\()\s*(aka|fka)\b[:,.]?\s+`)
 
+// maxName bounds what names are looked for in: no publisher's field of names is longer,
+// and each name in it costs another look.
+const maxName = 4096
+
 // AlsoKnown takes other names out of one string: "A (a.k.a. B; C) D" is A D, B and C.
 func AlsoKnown(s string) (name string, others []muster.ListedName) {
 	s = Clean(s)
+	if len(s) > maxName {
+		return s, nil
+	}
 	m := alsoKnown.FindStringSubmatchIndex(s)
 	if m == nil || m[0] == 0 {
 		return s, nil

@@ -12,7 +12,10 @@ import (
 type Rows struct {
 	rest []byte
 	sep  byte
-	line int // of what rest begins with
+	line int    // of what rest begins with
+	own  []byte // what the record that Next read began with
+
+	OneLine bool // the format has no line breaks within fields
 
 	Line   int      // of the record that Next read
 	Fields []string // valid until the next call
@@ -32,7 +35,7 @@ func NewRows(text []byte, sep byte) *Rows { return &Rows{rest: text, sep: sep, l
 // Next reads the next record that is not blank. False: there is none.
 func (r *Rows) Next() bool {
 	for len(r.rest) > 0 {
-		r.Line, r.Fault, r.Open, r.Fields = r.line, "", false, r.Fields[:0]
+		r.Line, r.Fault, r.Open, r.Fields, r.own = r.line, "", false, r.Fields[:0], r.rest
 		n, lines := r.record()
 		if n < 0 { // an open quote: only the first line is given up
 			r.Open = true
@@ -49,6 +52,17 @@ func (r *Rows) Next() bool {
 		}
 	}
 	return false
+}
+
+// Retreat gives all but the first line of the record back, to be read again: what ran
+// over several lines was no record, but a quote too many.
+func (r *Rows) Retreat() {
+	if r.line <= r.Line+1 {
+		return
+	}
+	if i := bytes.IndexByte(r.own, '\n'); i >= 0 {
+		r.rest, r.line = r.own[i+1:], r.Line+1
+	}
 }
 
 // record cuts one record off and returns how many bytes and lines it took; -1 where a
@@ -106,7 +120,7 @@ func (r *Rows) field(p []byte) (field string, n, newlines int, ok bool) {
 		n += i + 1
 		if p[n-1] == '\n' {
 			newlines++
-			if newlines >= maxLines || b.Len() > MaxField {
+			if r.OneLine || newlines >= maxLines || b.Len() > MaxField {
 				return "", 0, 0, false
 			}
 			b.WriteByte('\n')

@@ -30,8 +30,8 @@ const (
 // is cut off, or not well formed anywhere, is refused.
 func Elements(f File, text []byte, root string, want []string, each func(*Node)) error {
 	d := xml.NewDecoder(bytes.NewReader(text))
-	d.CharsetReader = func(label string, _ io.Reader) (io.Reader, error) {
-		return nil, errors.New("the file says that it is " + label + ", and a list is UTF-8")
+	d.CharsetReader = func(_ string, _ io.Reader) (io.Reader, error) {
+		return nil, errEncoding
 	}
 	depth := 0
 	for {
@@ -74,6 +74,8 @@ func Elements(f File, text []byte, root string, want []string, each func(*Node))
 	return nil
 }
 
+var errEncoding = errors.New("wrong encoding")
+
 var errTooMuch = errors.New("one entry has too many elements, or they are nested too deep")
 
 func element(d *xml.Decoder, start xml.StartElement, depth int, left *int) (*Node, error) {
@@ -114,6 +116,8 @@ func notXML(f File, d *xml.Decoder, err error) error {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &syntax) && strings.Contains(syntax.Msg, "unexpected EOF"):
 		return Refused(f.Path, "the file was cut off in line %d", line)
+	case strings.Contains(err.Error(), errEncoding.Error()):
+		return Refused(f.Path, "it says that it is not UTF-8: wrong encoding")
 	case errors.As(err, &syntax):
 		return Refused(f.Path, "line %d is not well-formed XML", syntax.Line)
 	}

@@ -157,7 +157,7 @@ func Read(files []lists.File) *Report {
 	}
 	for _, k := range order {
 		ed, err := ofac.ReadCSV(k.list, sets[k])
-		rep.take(ed, err)
+		rep.take(sets[k].Path(), ed, err)
 	}
 	for _, ed := range rep.Editions {
 		if ed.AsOf.IsZero() {
@@ -198,7 +198,7 @@ func (r *Report) single(f lists.File, text []byte) {
 		r.Skipped = append(r.Skipped, f.Path)
 		return
 	}
-	r.take(ed, err)
+	r.take(f.Path, ed, err)
 }
 
 func (r *Report) refuse(file string, err error) {
@@ -210,9 +210,9 @@ func (r *Report) refuse(file string, err error) {
 	r.Refused = append(r.Refused, Refusal{file, why})
 }
 
-func (r *Report) take(ed *lists.Edition, err error) {
+func (r *Report) take(file string, ed *lists.Edition, err error) {
 	if err != nil {
-		r.refuse("", err)
+		r.refuse(file, err)
 		return
 	}
 	r.Editions = append(r.Editions, ed)

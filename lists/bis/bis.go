@@ -32,6 +32,7 @@ const required = 10
 func Read(f lists.File, text []byte) (*lists.Edition, error) {
 	ed := &lists.Edition{List: DPL, Format: "bis-dpl", Files: []string{f.Path}}
 	rows := lists.NewRows(text, '\t')
+	rows.OneLine = true
 	col, ok := lists.HeaderOf(rows, 2, columns...)
 	if !ok {
 		return nil, lists.Refused(f.Path, "the header of the Denied Persons List is not there")

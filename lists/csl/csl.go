@@ -62,6 +62,7 @@ func Read(f lists.File, text []byte) ([]*lists.Edition, error) {
 			s := r.source(col.Get(rows.Fields, "source"))
 			s.ed.Rows++
 			s.ed.Broken.Add(f.Path, rows.Line, "%d fields where %d are expected", len(rows.Fields), len(col))
+			rows.Retreat()
 		case col.Get(rows.Fields, "source") == "":
 			stray.Add(f.Path, rows.Line, "no source")
 		default:

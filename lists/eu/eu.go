@@ -78,7 +78,9 @@ func entry(n *lists.Node) muster.ListEntry {
 		if name.Given == "" || name.Family == "" {
 			name.Given, name.Family = "", ""
 		}
-		name.Script = lists.Script(name.Full)
+		if name.Script = lists.Script(name.Full); name.Script != "" && role == muster.NameAlias {
+			name.Role = muster.NameNative
+		}
 		lists.AddName(&e, name)
 		if e.Gender == "" {
 			e.Gender = lists.Gender(a.Attr("gender"))

@@ -8,6 +8,7 @@
 package ofac
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -87,7 +88,7 @@ type Set map[Part]lists.File
 func ReadCSV(list string, set Set) (*lists.Edition, error) {
 	ed := &lists.Edition{List: list, Format: "ofac-csv"}
 	if _, ok := set[Primary]; !ok {
-		return nil, lists.Refused(firstPath(set), "the file of entries (sdn.csv or cons_prim.csv) that this belongs to is not here")
+		return nil, lists.Refused(set.Path(), "the file of entries (sdn.csv or cons_prim.csv) that this belongs to is not here")
 	}
 	r := &csvReader{ed: ed, at: map[string]int{}, remarks: map[string]string{}}
 	for _, step := range []struct {
@@ -110,8 +111,9 @@ func ReadCSV(list string, set Set) (*lists.Edition, error) {
 	return ed, nil
 }
 
-func firstPath(set Set) string {
-	for _, p := range []Part{Names, Addresses, Comments} {
+// Path is of the first of its files.
+func (set Set) Path() string {
+	for _, p := range []Part{Primary, Names, Addresses, Comments} {
 		if f, ok := set[p]; ok {
 			return f.Path
 		}
@@ -132,6 +134,13 @@ func (r *csvReader) each(f lists.File, fields int, row func(string, int, []strin
 		return err
 	}
 	rows := lists.NewRows(text, ',')
+	rows.OneLine = true
+	broken := func(format string, args ...any) {
+		if fields == width[Primary] {
+			r.ed.Rows++ // it stood for an entry
+		}
+		r.ed.Broken.Add(f.Path, rows.Line, format, args...)
+	}
 	n, cut := 0, ""
 	for first := true; rows.Next(); first = false {
 		cut = ""
@@ -139,9 +148,9 @@ func (r *csvReader) each(f lists.File, fields int, row func(string, int, []strin
 		switch {
 		case rows.Open:
 			cut = "a quoted field does not end"
-			r.ed.Broken.Add(f.Path, rows.Line, "%s", rows.Fault)
+			broken("%s", rows.Fault)
 		case rows.Fault != "":
-			r.ed.Broken.Add(f.Path, rows.Line, "%s", rows.Fault)
+			broken("%s", rows.Fault)
 		case header(got):
 			if !first {
 				r.ed.Note("%s:%d: the header again", f.Path, rows.Line)
@@ -150,9 +159,9 @@ func (r *csvReader) each(f lists.File, fields int, row func(string, int, []strin
 			if len(got) < fields {
 				cut = "a row is short"
 			}
-			r.ed.Broken.Add(f.Path, rows.Line, "%d fields where %d are expected", len(got), fields)
+			broken("%d fields where %d are expected", len(got), fields)
 		case !idNumber.MatchString(lists.Clean(got[0])):
-			r.ed.Broken.Add(f.Path, rows.Line, "the id is not a number")
+			broken("the id is not a number")
 		default:
 			row(f.Path, rows.Line, got)
 			n++
@@ -274,8 +283,11 @@ func (r *csvReader) address(file string, line int, f []string) {
 	}
 	street, city, country := null(f[2]), null(f[3]), null(f[4])
 	a := muster.ListedAddress{Text: lists.Commas(street, city), City: city, Country: lists.Country(country)}
-	if a.Country == "" {
-		a.Text = lists.Commas(a.Text, country) // "Region: Crimea" and the like
+	if region, ok := strings.CutPrefix(country, "Region: "); ok {
+		a.Region = region // Crimea, Gaza, ...
+	}
+	if a.Country == "" || a.Region != "" {
+		a.Text = lists.Commas(a.Text, cmp.Or(a.Region, country))
 	}
 	lists.Add(&r.ed.Entries[i].Addresses, a)
 }

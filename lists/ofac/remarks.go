@@ -37,7 +37,7 @@ var labels = []string{
 func remarks(e *muster.ListEntry, text string) {
 	text = strings.TrimSuffix(lists.Clean(text), ".")
 	for part := range strings.SplitSeq(text, "; ") {
-		remark(e, strings.TrimPrefix(strings.Trim(part, " ;."), "alt. "))
+		remark(e, strings.TrimPrefix(strings.Trim(part, " ;"), "alt. "))
 	}
 }
 

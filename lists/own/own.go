@@ -166,6 +166,7 @@ func (r *reader) csv(f lists.File, text []byte) error {
 				r.ed.Cut = fmt.Sprintf("%s was cut off in its last row (line %d)", r.file, rows.Line)
 			}
 			r.ed.Broken.Add(r.file, rows.Line, "%s", reason)
+			rows.Retreat()
 			continue
 		}
 		r.ed.Rows++

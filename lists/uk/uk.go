@@ -77,6 +77,7 @@ func ReadCSV(f lists.File, text []byte) (*lists.Edition, error) {
 				cut = "a row is short"
 			}
 			ed.Broken.Add(f.Path, rows.Line, "%d fields where %d are expected", len(row), width)
+			rows.Retreat()
 			continue
 		}
 		b.take(f.Path, rows.Line, csvRecord(col, row))
