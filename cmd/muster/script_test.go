@@ -35,6 +35,7 @@ func (w withServer) Run() int { return pgtest.Run(w.M) }
 //
 //	exits CODE muster ARG...   runs it, and the exit code is CODE
 //	capture NAME REGEXP        the first group, in the last standard output, as $NAME
+//	until REGEXP muster ARG... again and again until the standard output matches
 //	ready URL                  waits until the server there is ready
 //	mode OCTAL FILE...         the files have that mode
 //	flip KEY FILE OUT          FILE with one byte changed in the JSON value of KEY
@@ -63,7 +64,7 @@ func TestSessions(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "capture": capture, "ready": ready, "mode": mode, "flip": flip, "replace": replace,
+			"exits": exits, "until": until, "capture": capture, "ready": ready, "mode": mode, "flip": flip, "replace": replace,
 			"cosigned": cosigned, "edited": edited,
 		},
 	})
@@ -83,6 +84,22 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: until REGEXP muster ARG...")
+	}
+	re := regexp.MustCompile("(?m)" + args[0])
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && re.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s never matched %s", strings.Join(args[1:], " "), args[0])
+		}
 	}
 }
 
