@@ -104,6 +104,7 @@ type API struct {
 	meters   *meters
 	tracer   trace.Tracer
 	quick    map[string]*quick // by path
+	ids      *counter          // of their answers
 	draining atomic.Bool
 }
 
@@ -112,7 +113,7 @@ func New(c Config) (*API, error) {
 	if missing := c.missing(); missing != nil {
 		return nil, fmt.Errorf("api: configuration lacks %s", strings.Join(missing, ", "))
 	}
-	a := &API{Config: c, mux: http.NewServeMux(), quick: map[string]*quick{}, auth: newAuthority(c.Tokens, c.Deployment.Mode, c.Clock)}
+	a := &API{Config: c, mux: http.NewServeMux(), quick: map[string]*quick{}, ids: newCounter(), auth: newAuthority(c.Tokens, c.Deployment.Mode, c.Clock)}
 	a.tracer = newTracer(c.Tracer)
 	var err error
 	if a.meters, err = newMeters(c.Metrics); err != nil {

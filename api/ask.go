@@ -2,9 +2,12 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -53,8 +56,11 @@ func quickly(fn func(w http.ResponseWriter, r *http.Request) error, doc func(r h
 // serveQuick serves a quick route.
 func (a *API) serveQuick(w http.ResponseWriter, r *http.Request, q *quick) {
 	start := time.Now()
-	id := requestID(r.Header.Get("X-Request-Id"), start)
-	setHeaders(w.Header(), r, id)
+	h := w.Header()
+	h["X-Content-Type-Options"] = headerNoSniff // ask sets the others; what is for pages is left out
+	if ask.Echo(h, r); h["X-Request-Id"] == nil {
+		h["X-Request-Id"] = []string{a.ids.next(start)}
+	}
 	by, err := a.answerQuick(w, r, q)
 	took := time.Since(start)
 	if err == nil {
@@ -62,8 +68,8 @@ func (a *API) serveQuick(w http.ResponseWriter, r *http.Request, q *quick) {
 		q.took.Observe(took.Seconds())
 		return
 	}
-	c := &call{ResponseWriter: w, id: id, route: q.route, by: by, err: err}
-	w.Header()["X-Request-Id"] = []string{id}
+	c := &call{ResponseWriter: w, id: requestID(r.Header.Get("X-Request-Id"), start), route: q.route, by: by, err: err}
+	setHeaders(h, r, c.id)
 	a.writeProblem(c)
 	a.meters.observe(c, r.Method, took)
 	a.logAccess(r.Context(), c, r.Method, took)
@@ -80,6 +86,28 @@ func (a *API) answerQuick(w http.ResponseWriter, r *http.Request, q *quick) (by 
 		return by, err
 	}
 	return by, q.serve(w, r)
+}
+
+// counter makes ids of requests without asking for random bits each time: a process
+// draws its own once and counts on.
+type counter struct {
+	process [4]byte
+	n       atomic.Uint64
+}
+
+func newCounter() *counter {
+	c := &counter{}
+	rand.Read(c.process[:])
+	return c
+}
+
+func (c *counter) next(now time.Time) string {
+	var b, n [16]byte
+	binary.BigEndian.PutUint64(b[:], uint64(now.UnixMilli())<<16)
+	binary.BigEndian.PutUint64(n[:], c.n.Add(1)<<16)
+	copy(b[6:], c.process[:])
+	copy(b[10:], n[:6])
+	return muster.FormatID(muster.PrefixRequest, b)
 }
 
 // authZEN, nginx: the gate in HTTP.

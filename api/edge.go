@@ -60,7 +60,7 @@ func NewEdge(c EdgeConfig) (*API, error) {
 				return nil
 			}}},
 		},
-		mux: http.NewServeMux(), quick: map[string]*quick{}, auth: newAuthority(oneToken(c.Token), modeEdge, c.Clock),
+		mux: http.NewServeMux(), quick: map[string]*quick{}, ids: newCounter(), auth: newAuthority(oneToken(c.Token), modeEdge, c.Clock),
 	}
 	var err error
 	if a.meters, err = newMeters(c.Metrics); err != nil {

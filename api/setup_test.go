@@ -463,6 +463,9 @@ func (b *bundle) do(method, target, body string, headers ...string) *reply {
 	}
 	r := &reply{res, string(data)}
 	for _, h := range []string{"X-Request-Id", "X-Content-Type-Options", "Content-Security-Policy", "Cache-Control"} {
+		if h == "Content-Security-Policy" && res.StatusCode < 400 && b.api.quick[req.URL.Path] != nil {
+			continue // a machine reads it
+		}
 		if res.Header.Get(h) == "" {
 			b.t.Errorf("%s %s: no %s", method, target, h)
 		}

@@ -41,19 +41,8 @@ type Envoy struct {
 // Namespace of dynamic metadata, in both directions.
 const metadataNamespace = "muster"
 
-// question words by header: their names in context extensions and metadata, and in
-// Envoy's lower-case header map.
-var envoyNames = map[string][2]string{
-	HeaderAccount:   {"account", "x-muster-account"},
-	HeaderAction:    {"action", "x-muster-action"},
-	HeaderProduct:   {"product", "x-muster-product"},
-	HeaderRegion:    {"region", "x-muster-region"},
-	HeaderGPU:       {"gpu", "x-muster-gpu"},
-	HeaderInstances: {"instances", "x-muster-instances"},
-}
-
 // strip are the request headers that do not travel on to the service.
-var strip = []string{"x-muster-account", "x-muster-action", "x-muster-product", "x-muster-region", "x-muster-gpu", "x-muster-instances"}
+var strip = []string{account.lower, action.lower, product.lower, region.lower, gpu.lower, instances.lower}
 
 // Check answers one request of Envoy's.
 func (e *Envoy) Check(ctx context.Context, r *authv3.CheckRequest) (*authv3.CheckResponse, error) {
@@ -70,15 +59,14 @@ func (e *Envoy) Check(ctx context.Context, r *authv3.CheckRequest) (*authv3.Chec
 	at := r.GetAttributes()
 	extensions, headers := at.GetContextExtensions(), at.GetRequest().GetHttp().GetHeaders()
 	found := at.GetMetadataContext().GetFilterMetadata()[metadataNamespace].GetFields()
-	req, ok := requestOf(func(name string) string {
-		n := envoyNames[name]
-		if v := extensions[n[0]]; v != "" {
+	req, ok := requestOf(func(n *name) string {
+		if v := extensions[n.word]; v != "" {
 			return v
 		}
-		if v := found[n[0]].GetStringValue(); v != "" {
+		if v := found[n.word].GetStringValue(); v != "" {
 			return v
 		}
-		return headers[n[1]]
+		return headers[n.lower]
 	})
 	if !ok {
 		return denied(codes.Unauthenticated, typev3.StatusCode_Unauthorized, &gate.Answer{Status: muster.GateDeny, Code: "no_account"}), nil
@@ -88,14 +76,26 @@ func (e *Envoy) Check(ctx context.Context, r *authv3.CheckRequest) (*authv3.Chec
 	if !a.Allow {
 		return denied(codes.PermissionDenied, typev3.StatusCode_Forbidden, &a), nil
 	}
-	ok2 := &authv3.OkHttpResponse{HeadersToRemove: strip}
+	if a.Status == muster.GateAllow && a.Code == "" && !a.WouldDeny {
+		return allowed, nil
+	}
+	on := &authv3.OkHttpResponse{HeadersToRemove: strip}
 	for name, value := range answerHeaders(&a) {
-		ok2.Headers = append(ok2.Headers, set(name, value))
+		on.Headers = append(on.Headers, set(name, value))
 	}
 	return &authv3.CheckResponse{
-		Status: &rpcstatus.Status{Code: int32(codes.OK)}, HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok2},
+		Status: &rpcstatus.Status{Code: int32(codes.OK)}, HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: on},
 		DynamicMetadata: about(&a),
 	}, nil
+}
+
+// allowed is the answer where there is nothing to say: the same for nearly all, and
+// written by nobody once it is made.
+var allowed = &authv3.CheckResponse{
+	Status: &rpcstatus.Status{Code: int32(codes.OK)},
+	HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
+		HeadersToRemove: strip, Headers: []*corev3.HeaderValueOption{set("X-Muster-Status", string(muster.GateAllow))},
+	}},
 }
 
 // denied is a refusal: the customer's words in the body, the operator's in metadata,

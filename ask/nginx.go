@@ -37,7 +37,12 @@ func (n *Nginx) Ask(w http.ResponseWriter, r *http.Request) error {
 	now := n.Clock()
 	h := w.Header()
 	h["Cache-Control"] = headerNoStore
-	req, ok := requestOf(func(name string) string { return r.Header.Get(name) })
+	req, ok := requestOf(func(n *name) string {
+		if v := r.Header[n.header]; len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	})
 	if !ok {
 		return &muster.Error{
 			Code: muster.CodeUnauthorized, Message: "the question names no account, or a number in it is none",
@@ -57,16 +62,27 @@ func (n *Nginx) Ask(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// requestOf is a question in headers, by their canonical names; false where it
-// names no account, or a number is none: passed over, that would escape a limit.
-func requestOf(get func(name string) string) (r gate.Request, ok bool) {
-	r = gate.Request{
-		Account: get(HeaderAccount), Action: get(HeaderAction), Product: get(HeaderProduct), Region: get(HeaderRegion), GPU: get(HeaderGPU),
-	}
+// name is a word of a question under its names: in Envoy's extensions and metadata,
+// as a header, and as Envoy has headers.
+type name struct{ word, header, lower string }
+
+var (
+	account   = name{"account", HeaderAccount, "x-muster-account"}
+	action    = name{"action", HeaderAction, "x-muster-action"}
+	product   = name{"product", HeaderProduct, "x-muster-product"}
+	region    = name{"region", HeaderRegion, "x-muster-region"}
+	gpu       = name{"gpu", HeaderGPU, "x-muster-gpu"}
+	instances = name{"instances", HeaderInstances, "x-muster-instances"}
+)
+
+// requestOf is a question in words; false where it names no account, or a number
+// is none: passed over, that would escape a limit.
+func requestOf(get func(n *name) string) (r gate.Request, ok bool) {
+	r = gate.Request{Account: get(&account), Action: get(&action), Product: get(&product), Region: get(&region), GPU: get(&gpu)}
 	if r.Action == "" {
 		r.Action = muster.ActionUse
 	}
-	if n := get(HeaderInstances); n != "" {
+	if n := get(&instances); n != "" {
 		v, err := strconv.ParseUint(n, 10, 31)
 		if err != nil {
 			return r, false
