@@ -53,6 +53,7 @@ func gateBench(ctx context.Context, r *run) error {
 		part("snapshots", gateSnapshots(r, s)),
 		part("centre", gateCentre(ctx, r, s)),
 		part("changes", gateChanges(ctx, r, s)),
+		part("over the wire", gateOverTheWire(ctx, r, s)),
 	)
 }
 

@@ -34,6 +34,9 @@ var benches = []struct {
 	{"sweep", "everybody on file against what changed in a list", sweepBench},
 	{"ledger-train", "make the starting probabilities of the chunk format anew", ledgerTrain},
 	{"ledger", "access records: bytes a record, time a question, on a generated year (--records=N)", ledgerBench},
+	{"gatewire", "the gate over the wire alone: AuthZEN, ext_authz, an edge's start, OPA beside it", func(ctx context.Context, r *run) error {
+		return gateOverTheWire(ctx, r, gateSizes(r.quick))
+	}},
 	{"gate", "may this account do this: in process, to an edge, over the wire", gateBench},
 }
 
@@ -52,6 +55,13 @@ func (r *run) say(format string, args ...any) { fmt.Fprintf(r.said, format+"\n",
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if what := os.Getenv(bareVariable); what != "" { // a server beside the bench, of its own making
+		if err := bare(ctx, what); err != nil && ctx.Err() == nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := start(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
