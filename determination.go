@@ -217,14 +217,16 @@ type AccountMeasure struct {
 	Transitions []Transition `json:"transitions,omitempty"` // what it does at the gate
 }
 
-// MatchRecord says that an account comes under a determination. On which facts is
-// sealed: it would say of a customer what only their own file says.
+// MatchRecord says that an account comes under a determination, and from when to
+// when. On which facts is not kept here: that is of the customer's own file.
 type MatchRecord struct {
 	Account       string
 	Determination string
+	Phase         string    // as its decision, or the job, saw it
+	From          time.Time //
+	Until         time.Time //
 	Next          time.Time // when the account is to be decided anew; zero: not by time
 	Told          string    // the phase of which a notice was given last
-	Sealed        []byte    // an AccountMeasure, JSON
 }
 
 // FactsRecord is an account with what its latest decision saw, sealed.

@@ -23,7 +23,7 @@ type MeasureReads interface {
 	List(ctx context.Context) ([]*register.MeasureStanding, error)
 	Show(ctx context.Context, id string) (*register.MeasureStanding, error)
 	Source(ctx context.Context, id string) ([]byte, error)
-	Accounts(ctx context.Context, id string, p muster.Page) ([]*register.MeasureAccount, error)
+	Accounts(ctx context.Context, by, id string, p muster.Page) ([]*register.MeasureAccount, error)
 	Notices(ctx context.Context, account string) ([]register.MeasureNotice, error)
 }
 
@@ -99,7 +99,7 @@ type measureAccountsInput struct {
 }
 
 func (a *API) listMeasureAccounts(ctx context.Context, in *measureAccountsInput) (*listOutput[*register.MeasureAccount], error) {
-	rows, err := a.Measures.Accounts(ctx, in.Measure, in.page())
+	rows, err := a.Measures.Accounts(ctx, callOf(ctx).by.Operator, in.Measure, in.page())
 	if err != nil {
 		return nil, err
 	}

@@ -372,8 +372,8 @@ func (r registered) Source(_ context.Context, id string) ([]byte, error) {
 	return []byte("format: 1\n"), r.h.did(id)
 }
 
-func (r registered) Accounts(_ context.Context, id string, p muster.Page) ([]*register.MeasureAccount, error) {
-	return []*register.MeasureAccount{{Account: "acct-1", ID: "acc_1", By: []string{}}}, r.h.did(id, p)
+func (r registered) Accounts(_ context.Context, by, id string, p muster.Page) ([]*register.MeasureAccount, error) {
+	return []*register.MeasureAccount{{Account: "acct-1", ID: "acc_1", By: []string{}}}, r.h.did(by, id, p)
 }
 
 func (r registered) Notices(_ context.Context, account string) ([]register.MeasureNotice, error) {

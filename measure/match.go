@@ -29,13 +29,8 @@ func Match(m *muster.Measure, f *muster.Facts, a *muster.AccountRecord, at time.
 	if len(g.by) == 0 || !at.Before(m.Ends) {
 		return x, false
 	}
-	x = muster.MeasureFact{
-		ID: m.ID, Digest: m.Digest, Measure: m.Measure, By: g.by, Subjects: g.subjects, From: m.Starts, Until: m.Ends,
-		Citation: m.Citation, Status: m.Status, Customer: m.Words.Customer + "\n" + m.Words.Appeal, Operator: m.Words.Operator, Conditions: m.Conditions,
-	}
-	if x.Operator == "" {
-		x.Operator = m.Title
-	}
+	x = said(m)
+	x.By, x.Subjects = g.by, g.subjects
 	if existing(m, f, at) && m.GraceUntil.After(x.From) {
 		x.From = m.GraceUntil
 	}
@@ -62,6 +57,25 @@ func Match(m *muster.Measure, f *muster.Facts, a *muster.AccountRecord, at time.
 		}
 	}
 	return x, true
+}
+
+// said is what a measure says to everybody who matches.
+func said(m *muster.Measure) muster.MeasureFact {
+	x := muster.MeasureFact{
+		ID: m.ID, Digest: m.Digest, Measure: m.Measure, From: m.Starts, Until: m.Ends, Citation: m.Citation, Status: m.Status,
+		Customer: m.Words.Customer + "\n" + m.Words.Appeal, Operator: m.Words.Operator, Conditions: m.Conditions,
+	}
+	if x.Operator == "" {
+		x.Operator = m.Title
+	}
+	return x
+}
+
+// Kept is a match as its row kept it: without the facts on which it matched.
+func Kept(m *muster.Measure, row *muster.MatchRecord) muster.MeasureFact {
+	x := said(m)
+	x.Phase, x.From, x.Until = row.Phase, row.From, row.Until
+	return x
 }
 
 func isFirm(by string) bool { return slices.Contains(firm, by) }

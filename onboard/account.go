@@ -35,7 +35,7 @@ func (s *Service) MoveAccount(ctx context.Context, by muster.Principal, referenc
 		if err := tx.PutAccount(ctx, a); err != nil {
 			return err
 		}
-		ts, err := s.transitionsOf(ctx, tx, a.ID)
+		ts, err := s.transitionsOf(ctx, tx, a)
 		if err != nil {
 			return err
 		}

@@ -291,7 +291,7 @@ func (s *Service) ended(ctx context.Context, tx Tx, f *file, by muster.Principal
 	if err := tx.PutAccount(ctx, f.account); err != nil {
 		return err
 	}
-	ts, err := s.transitionsOf(ctx, tx, f.account.ID)
+	ts, err := s.transitionsOf(ctx, tx, f.account)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (s *Service) FillGate(ctx context.Context) (filled int, err error) {
 			}
 			at = gateFilled
 			for _, a := range accounts {
-				ts, err := s.transitionsOf(ctx, tx, a.ID)
+				ts, err := s.transitionsOf(ctx, tx, a)
 				if err != nil {
 					return err
 				}

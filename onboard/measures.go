@@ -15,10 +15,10 @@ type Measures interface {
 	Any() bool
 	// Of are the measures that an account comes under at an instant, coming ones too.
 	Of(f *muster.Facts, a *muster.AccountRecord, at time.Time) []muster.AccountMeasure
-	// Rows seals them for the store; at is when the account was decided under them.
-	Rows(a *muster.AccountRecord, under []muster.AccountMeasure, at time.Time) ([]muster.MatchRecord, error)
-	// Transitions opens rows: what the gate is told.
-	Transitions(rows []muster.MatchRecord) ([]muster.Transition, error)
+	// Rows are them for the store; at is when the account was decided under them.
+	Rows(a *muster.AccountRecord, under []muster.AccountMeasure, at time.Time) []muster.MatchRecord
+	// Transitions are what the gate is told of rows.
+	Transitions(a *muster.AccountRecord, rows []muster.MatchRecord) []muster.Transition
 }
 
 // Matches are the accounts that come under special measures.
@@ -105,10 +105,7 @@ func (s *Service) keep(ctx context.Context, tx Tx, f *file, d *decision) error {
 		if len(list) == 0 && d.facts.Event == eventReceived {
 			continue
 		}
-		rows, err := s.Measures.Rows(a, list, d.At)
-		if err != nil {
-			return err
-		}
+		rows := s.Measures.Rows(a, list, d.At)
 		if err := tx.PutMatches(ctx, a.ID, rows...); err != nil {
 			return err
 		}
@@ -146,15 +143,15 @@ func (d *decision) gated(a *muster.AccountRecord) (*muster.AccountRecord, *muste
 }
 
 // transitionsOf reads what an account comes under, as it was kept last.
-func (s *Service) transitionsOf(ctx context.Context, tx Tx, account string) ([]muster.Transition, error) {
+func (s *Service) transitionsOf(ctx context.Context, tx Tx, a *muster.AccountRecord) ([]muster.Transition, error) {
 	if s.Measures == nil || !s.Measures.Any() {
 		return nil, nil
 	}
-	rows, err := tx.MatchesOf(ctx, account)
-	if err != nil || len(rows) == 0 {
+	rows, err := tx.MatchesOf(ctx, a.ID)
+	if err != nil {
 		return nil, err
 	}
-	return s.Measures.Transitions(rows)
+	return s.Measures.Transitions(a, rows), nil
 }
 
 // Measured decides an account anew because a special measure begins, ends or

@@ -138,9 +138,7 @@ func (r *Register) bring(ctx context.Context, a *muster.MeasureAct, after string
 			continue
 		}
 		c := change{known: k, under: under}
-		if c.rows, err = r.changed(b, &k, under, had[k.account.ID], now); err != nil {
-			return 0, err
-		}
+		c.rows = changed(b, &k, under, had[k.account.ID], now, a)
 		if c.rows != nil || len(under) == 0 {
 			changes = append(changes, c)
 		}
@@ -195,31 +193,21 @@ func (r *Register) bring(ctx context.Context, a *muster.MeasureAct, after string
 // changed are the rows of an account where they are not those on file; nil where
 // they are. What is in force, doubtful or lifted is due at once: the account is
 // decided under it. What is coming waits for its instant.
-func (r *Register) changed(b *book, k *known, under []muster.AccountMeasure, had []muster.MatchRecord, now time.Time) ([]muster.MatchRecord, error) {
-	same := len(under) == len(had)
+func changed(b *book, k *known, under []muster.AccountMeasure, had []muster.MatchRecord, now time.Time, a *muster.MeasureAct) []muster.MatchRecord {
+	// A licence changes what the gate is told, and no row.
+	same := len(under) == len(had) && (a == nil || a.Kind == muster.ActEnact)
 	rows := []muster.MatchRecord{}
-	for i, m := range under {
-		row, err := r.row(k.account, m)
-		if err != nil {
-			return nil, err
-		}
+	for i := range under {
+		row := rowOf(k.account, &under[i])
 		row.Next = now
-		if m.Fact.Phase == muster.PhaseComing && k.account.Beneath == "" {
-			row.Next = next(b.find(m.Fact.ID), &m, now)
+		if row.Phase == muster.PhaseComing && k.account.Beneath == "" {
+			row.Next = next(b.find(row.Determination), &row, now)
 		}
+		same = same && had[i].Determination == row.Determination && had[i].Phase == row.Phase && had[i].From.Equal(row.From) && had[i].Until.Equal(row.Until)
 		rows = append(rows, row)
-		if same && had[i].Determination == m.Fact.ID {
-			was, err := r.open(had[i])
-			if err != nil {
-				return nil, err
-			}
-			same = equal(&was, &m)
-		} else {
-			same = false
-		}
 	}
 	if same {
-		return nil, nil
+		return nil
 	}
 	if len(under) == 0 { // it came out from under all: decided anew, and then off the books
 		for _, row := range had {
@@ -227,13 +215,7 @@ func (r *Register) changed(b *book, k *known, under []muster.AccountMeasure, had
 			rows = append(rows, row)
 		}
 	}
-	return rows, nil
-}
-
-func equal(a, b *muster.AccountMeasure) bool {
-	return a.Fact.Phase == b.Fact.Phase && slices.Equal(a.Fact.By, b.Fact.By) && slices.EqualFunc(a.Transitions, b.Transitions, func(x, y muster.Transition) bool {
-		return x.From.Equal(y.From) && x.Until.Equal(y.Until) && x.Status == y.Status && slices.Equal(x.Limits.Products, y.Limits.Products)
-	})
+	return rows
 }
 
 func notice(tx Tx, account string) *muster.Job {

@@ -96,18 +96,14 @@ func (r *Register) Notice(ctx context.Context, account string) error {
 			return err
 		}
 		for _, row := range rows {
-			m, err := r.open(row)
-			if err != nil {
-				return err
-			}
-			x := &m.Fact
-			if row.Told == x.Phase || x.Phase == muster.PhaseDoubtful { // a doubt is asked about by the decision's own needs
+			m := r.now.Load().find(row.Determination)
+			if m == nil || row.Told == row.Phase || row.Phase == muster.PhaseDoubtful { // a doubt is asked about by the decision's own needs
 				continue
 			}
-			if err := tx.Told(ctx, account, x.ID, x.Phase); err != nil {
+			if err := tx.Told(ctx, account, row.Determination, row.Phase); err != nil {
 				return err
 			}
-			if _, err := r.Journal.Enter(ctx, tx, tlog.Measure, "", muster.Ref{Kind: "account", ID: account}, told{"notice", x.ID, x.Digest, x.Phase, a.Decision}); err != nil {
+			if _, err := r.Journal.Enter(ctx, tx, tlog.Measure, "", muster.Ref{Kind: "account", ID: account}, told{"notice", m.ID, m.Digest, row.Phase, a.Decision}); err != nil {
 				return err
 			}
 			if r.Listeners == nil || !r.Listeners.Any() {
@@ -115,7 +111,7 @@ func (r *Register) Notice(ctx context.Context, account string) error {
 			}
 			id := muster.NewID(muster.PrefixMessage, tx.Now())
 			payload, err := json.Marshal(muster.Event{ID: id, Type: EventNotice, At: tx.Now(), Data: muster.EventData{
-				Account: a.Reference, AccountState: a.State, Customer: a.Customer, Decision: a.Decision, Measure: x.ID,
+				Account: a.Reference, AccountState: a.State, Customer: a.Customer, Decision: a.Decision, Measure: m.ID,
 			}})
 			if err != nil {
 				return muster.Errorf(muster.CodeInternal, "an event cannot be written: %w", err)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/measure"
+	"github.com/muster-cip/muster/vault"
 )
 
 // MeasureStanding is a measure as it stands, for staff.
@@ -123,36 +125,59 @@ type MeasureAccount struct {
 }
 
 // Accounts lists the accounts that come under a measure, in the order of their ids.
-func (r *Register) Accounts(ctx context.Context, id string, p muster.Page) (list []*MeasureAccount, err error) {
-	err = r.DB.View(ctx, func(tx Tx) error {
-		if _, err := tx.Determination(ctx, id); err != nil {
-			return err
-		}
-		rows, err := tx.Matches(ctx, id, p)
+// On which facts each matches is computed from their facts as they are now, under a
+// use with two leaves.
+func (r *Register) Accounts(ctx context.Context, by, id string, p muster.Page) (list []*MeasureAccount, err error) {
+	m := r.now.Load().find(id)
+	if m == nil {
+		return nil, muster.Errorf(muster.CodeNotFound, "there is no such measure")
+	}
+	var rows []muster.FactsRecord
+	kept := map[string]muster.MatchRecord{}
+	var now time.Time
+	if err := r.DB.View(ctx, func(tx Tx) error {
+		now = tx.Now()
+		matches, err := tx.Matches(ctx, id, p)
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			a, err := tx.Account(ctx, row.Account)
-			if err != nil {
-				return err
-			}
-			m, err := r.open(row)
-			if err != nil {
-				return err
-			}
-			list = append(list, &MeasureAccount{
-				Account: a.Reference, ID: a.ID, State: a.State, Parent: a.Parent, Tag: a.Tag, Phase: phase(&m.Fact, tx.Now()), By: m.Fact.By,
-				From: m.Fact.From, Until: m.Fact.Until, Decision: a.Decision, Told: row.Told,
-			})
+		for _, row := range matches {
+			kept[row.Account] = row
 		}
-		return nil
-	})
-	return list, err
+		rows, err = tx.FactsUnder(ctx, id, p)
+		return err
+	}); err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	session, err := r.Vault.Use(ctx, vault.Job{Name: "measure.accounts", Purpose: "measures", Scope: "accounts under " + id, Starter: by}, r.Journal)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := openAll(ctx, session, rows, nil)
+	if end := session.End(context.WithoutCancel(ctx), len(opened)); err == nil {
+		err = end
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range opened {
+		a, row := opened[i].account, kept[opened[i].account.ID]
+		x := &MeasureAccount{
+			Account: a.Reference, ID: a.ID, State: a.State, Parent: a.Parent, Tag: a.Tag, Phase: phase(&row, now), By: []string{},
+			From: row.From, Until: row.Until, Decision: a.Decision, Told: row.Told,
+		}
+		if opened[i].facts != nil {
+			if match, ok := measure.Match(m, opened[i].facts, a, now); ok {
+				x.By = match.By
+			}
+		}
+		list = append(list, x)
+	}
+	return list, nil
 }
 
 // phase is where a match stands now: its decision may be of before.
-func phase(x *muster.MeasureFact, now time.Time) string {
+func phase(x *muster.MatchRecord, now time.Time) string {
 	if x.Phase == muster.PhaseComing && !now.Before(x.From) {
 		return muster.PhaseInForce
 	}
@@ -185,12 +210,9 @@ func (r *Register) Notices(ctx context.Context, account string) (list []MeasureN
 			return err
 		}
 		for _, row := range rows {
-			m, err := r.open(row)
-			if err != nil {
-				return err
-			}
-			if x := &m.Fact; x.Phase != muster.PhaseDoubtful {
-				list = append(list, MeasureNotice{x.ID, phase(x, tx.Now()), string(x.Measure), x.From, x.Until, x.Citation, x.Status, x.Customer, a.Decision})
+			if m := r.now.Load().find(row.Determination); m != nil && row.Phase != muster.PhaseDoubtful {
+				x := measure.Kept(m, &row)
+				list = append(list, MeasureNotice{x.ID, phase(&row, tx.Now()), string(x.Measure), x.From, x.Until, x.Citation, x.Status, x.Customer, a.Decision})
 			}
 		}
 		return nil

@@ -2,7 +2,6 @@ package register
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -194,30 +193,30 @@ func (b *book) of(f *muster.Facts, a *muster.AccountRecord, at time.Time) (list 
 
 // Rows is of onboard.Measures: the account is decided anew at the next instant at
 // which something begins or ends for it.
-func (r *Register) Rows(a *muster.AccountRecord, under []muster.AccountMeasure, at time.Time) ([]muster.MatchRecord, error) {
+func (r *Register) Rows(a *muster.AccountRecord, under []muster.AccountMeasure, at time.Time) []muster.MatchRecord {
 	b := r.now.Load()
 	var rows []muster.MatchRecord
-	for _, m := range under {
-		row, err := r.row(a, m)
-		if err != nil {
-			return nil, err
-		}
-		row.Next = next(b.find(m.Fact.ID), &m, at)
+	for i := range under {
+		row := rowOf(a, &under[i])
+		row.Next = next(b.find(row.Determination), &row, at)
 		rows = append(rows, row)
 	}
-	return rows, nil
+	return rows
+}
+
+func rowOf(a *muster.AccountRecord, m *muster.AccountMeasure) muster.MatchRecord {
+	return muster.MatchRecord{Account: a.ID, Determination: m.Fact.ID, Phase: m.Fact.Phase, From: m.Fact.From, Until: m.Fact.Until}
 }
 
 // next is the first instant after at at which something changes.
-func next(m *muster.Measure, x *muster.AccountMeasure, at time.Time) (first time.Time) {
-	if m != nil && m.High.After(at) {
+func next(m *muster.Measure, row *muster.MatchRecord, at time.Time) (first time.Time) {
+	if m == nil {
+		return first
+	}
+	if m.High.After(at) {
 		at = m.High
 	}
-	list := []time.Time{x.Fact.From, x.Fact.Until}
-	if m != nil {
-		list = append(list, measure.Instants(m)...)
-	}
-	for _, t := range list {
+	for _, t := range append(measure.Instants(m), row.From, row.Until) {
 		if t.After(at) && (first.IsZero() || t.Before(first)) {
 			first = t
 		}
@@ -225,38 +224,14 @@ func next(m *muster.Measure, x *muster.AccountMeasure, at time.Time) (first time
 	return first
 }
 
-// kept is what a row says, as it is sealed.
-func (r *Register) row(a *muster.AccountRecord, m muster.AccountMeasure) (muster.MatchRecord, error) {
-	row := muster.MatchRecord{Account: a.ID, Determination: m.Fact.ID}
-	data, err := json.Marshal(m)
-	if err != nil {
-		return row, muster.Errorf(muster.CodeInternal, "a match cannot be written: %w", err)
-	}
-	row.Sealed = r.Vault.SealConfig(place(row), data)
-	return row, nil
-}
-
-func place(row muster.MatchRecord) string { return "measure/" + row.Account + "/" + row.Determination }
-
-func (r *Register) open(row muster.MatchRecord) (m muster.AccountMeasure, err error) {
-	data, err := r.Vault.OpenConfig(place(row), row.Sealed)
-	if err != nil {
-		return m, err
-	}
-	if err := json.Unmarshal(data, &m); err != nil {
-		return m, muster.Errorf(muster.CodeInternal, "a match on file is not what it should be: %w", err)
-	}
-	return m, nil
-}
-
 // Transitions is of onboard.Measures.
-func (r *Register) Transitions(rows []muster.MatchRecord) (list []muster.Transition, err error) {
-	for _, row := range rows {
-		m, err := r.open(row)
-		if err != nil {
-			return nil, err
+func (r *Register) Transitions(a *muster.AccountRecord, rows []muster.MatchRecord) (list []muster.Transition) {
+	b := r.now.Load()
+	for i := range rows {
+		if m := b.find(rows[i].Determination); m != nil {
+			x := measure.Kept(m, &rows[i])
+			list = append(list, measure.Transitions(m, &x, a)...)
 		}
-		list = append(list, m.Transitions...)
 	}
-	return list, nil
+	return list
 }

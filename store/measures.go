@@ -92,10 +92,10 @@ func (tx *Tx) Progress(ctx context.Context, was string, a *muster.MeasureAct) er
 		a.Cursor, a.Seen, a.Matched, a.Done, a.ID, was)
 }
 
-const matchColumns = `account, determination, next_at, told, sealed`
+const matchColumns = `account, determination, phase, from_at, until_at, next_at, told`
 
 func scanMatch(r row) (x muster.MatchRecord, err error) {
-	return x, r.scan(&x.Account, &x.Determination, &x.Next, &x.Told, &x.Sealed)
+	return x, r.scan(&x.Account, &x.Determination, &x.Phase, &x.From, &x.Until, &x.Next, &x.Told)
 }
 
 // MatchesOf lists what an account comes under.
@@ -145,9 +145,9 @@ func (tx *Tx) PutMatches(ctx context.Context, account string, rows ...muster.Mat
 	keep := map[string]bool{}
 	for _, r := range rows {
 		keep[r.Determination] = true
-		if err := tx.exec(ctx, nil, `INSERT INTO measure_matches (`+matchColumns+`) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (account, determination) DO UPDATE SET next_at = excluded.next_at, sealed = excluded.sealed`,
-			account, r.Determination, r.Next, r.Told, r.Sealed); err != nil {
+		if err := tx.exec(ctx, nil, `INSERT INTO measure_matches (`+matchColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (account, determination) DO UPDATE SET phase = excluded.phase, from_at = excluded.from_at, until_at = excluded.until_at,
+				next_at = excluded.next_at`, account, r.Determination, r.Phase, r.From, r.Until, r.Next, r.Told); err != nil {
 			return err
 		}
 	}

@@ -164,6 +164,7 @@ func (tx *Tx) PutErasure(ctx context.Context, e *muster.Erasure) error {
 func (tx *Tx) EraseIdentity(ctx context.Context, customer string) error {
 	for _, q := range []string{
 		`DELETE FROM claims WHERE subject IN (SELECT id FROM subjects WHERE customer = ?)`,
+		`DELETE FROM measure_matches WHERE account IN (SELECT id FROM accounts WHERE customer = ?)`,
 		`DELETE FROM challenges WHERE application IN (SELECT id FROM applications WHERE customer = ?)`,
 		`UPDATE evidence SET sealed = NULL WHERE subject IN (SELECT id FROM subjects WHERE customer = ?)`,
 	} {

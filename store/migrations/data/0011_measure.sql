@@ -28,13 +28,16 @@ CREATE TABLE measure_acts (
 );
 CREATE INDEX measure_acts_determination ON measure_acts (determination);
 
--- next_at is when the account is to be decided anew; 0: not by time.
+-- On which facts an account matches is not here: it is in the sealed facts of its
+-- decision, and computed from them when somebody asks. next_at is when the account is to be decided anew; 0: not by time.
 CREATE TABLE measure_matches (
 	account       TEXT NOT NULL,
 	determination TEXT NOT NULL,
+	phase         TEXT NOT NULL,
+	from_at       INTEGER NOT NULL,
+	until_at      INTEGER NOT NULL,
 	next_at       INTEGER NOT NULL,
 	told          TEXT NOT NULL,
-	sealed        BLOB,
 	PRIMARY KEY (account, determination)
 );
 CREATE INDEX measure_matches_determination ON measure_matches (determination, account);
