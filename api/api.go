@@ -55,6 +55,7 @@ type Config struct {
 	Programme    Programme
 	Packs        PackList
 	Measures     Measures
+	Appeals      Appeals
 	Staff        Staff
 	StaffList    StaffList
 	Webhooks     Webhooks
@@ -149,6 +150,7 @@ func (c *Config) missing() (names []string) {
 		{"Programme", c.Programme != nil},
 		{"Packs", c.Packs != nil},
 		{"Measures", c.Measures != nil},
+		{"Appeals", c.Appeals != nil},
 		{"Staff", c.Staff != nil},
 		{"StaffList", c.StaffList != nil},
 		{"Webhooks", c.Webhooks != nil},

@@ -32,6 +32,26 @@ type MeasurePath struct {
 	Measure string `path:"measure" maxLength:"64" pattern:"^[a-z0-9._-]+$"`
 }
 
+// Appeals takes a customer's appeal against a special measure (onboard.Service).
+type Appeals interface {
+	Appeal(ctx context.Context, by muster.Principal, account, measure string) (*muster.ReviewRecord, error)
+}
+
+type appealInput struct {
+	AccountPath
+	Body struct {
+		Measure string `json:"measure" maxLength:"64" pattern:"^[a-z0-9._-]+$" doc:"id of the determination"`
+	}
+}
+
+func (a *API) appealMeasure(ctx context.Context, in *appealInput) (*reviewOutput, error) {
+	r, err := a.Appeals.Appeal(ctx, callOf(ctx).by, in.Account, in.Body.Measure)
+	if err != nil {
+		return nil, err
+	}
+	return &reviewOutput{etag(r.Version), reviewOf(r)}, nil
+}
+
 type previewInput struct{ Body register.MeasureDraft }
 
 type previewOutput struct{ Body *register.MeasurePreview }

@@ -123,6 +123,7 @@ func (a *API) routes() []*route {
 		{get, "/v1/measures/{measure}/source", muster.ScopeRead, "getMeasureSource", ok, 0, "A determination as it was entered", raw(a.getMeasureSource, measureSourceDoc)},
 		{get, "/v1/measures/{measure}/accounts", muster.ScopeRead, "listMeasureAccounts", ok, 0, "Accounts that come under a special measure, and on which facts", op(a.listMeasureAccounts)},
 		{get, "/v1/accounts/{account}/measures", muster.ScopeRead, "listAccountMeasures", ok, 0, "What a customer is told of special measures on an account", op(a.listAccountMeasures)},
+		{post, "/v1/accounts/{account}/appeals", muster.ScopeApply, "appealMeasure", made, once, "A customer asks a person to look at a special measure on an account", op(a.appealMeasure)},
 		{post, "/v1/measures/previews", muster.ScopeMeasures, "previewMeasure", ok, pack, "What a determination would do to the accounts on file; nothing changes", op(a.previewMeasure)},
 		{post, "/v1/measures", muster.ScopeMeasures, "proposeMeasure", later, once | pack, "Propose to enact, renew, lift or license", op(a.proposeMeasure)},
 		{post, "/v1/measures/acts/{act}/approval", muster.ScopeMeasures, "approveMeasure", ok, once, "Complete what was proposed, as another operator", op(a.approveMeasure)},

@@ -30,6 +30,7 @@ var examples = map[string]string{
 	"proposeActivation": `{"source":"id: p"}`,
 	"replayDecisions":   `{"source":"id: p"}`,
 	"previewMeasure":    `{"source":"format: 1"}`,
+	"appealMeasure":     `{"measure":"m-1"}`,
 	"proposeMeasure":    `{"kind":"lift","measure":"m-1"}`,
 	"addWebhook":        `{"url":"https://hooks.test/"}`,
 	"changeWebhook":     `{"enabled":false}`,

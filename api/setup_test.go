@@ -352,6 +352,10 @@ func (r registered) Preview(_ context.Context, by string, d register.MeasureDraf
 	return &register.MeasurePreview{Items: []muster.MeasureMatch{}}, r.h.did(by, d)
 }
 
+func (r registered) Appeal(_ context.Context, _ muster.Principal, account, measure string) (*muster.ReviewRecord, error) {
+	return &muster.ReviewRecord{ID: "rev_1", State: muster.ReviewOpen, Version: 1}, r.h.did(account, measure)
+}
+
 func (r registered) Propose(_ context.Context, by string, p register.MeasureProposal) (*muster.MeasureAct, error) {
 	return &muster.MeasureAct{ID: "msa_1", Kind: p.Kind}, r.h.did(by, p)
 }
@@ -385,7 +389,7 @@ func configOf(h *house, logs io.Writer) Config {
 		Deployment: Deployment{Mode: muster.ModeSandbox, Version: "v0", Origin: "log.muster.test"},
 		Clock:      func() time.Time { return now }, Log: slog.New(slog.NewJSONHandler(logs, nil)), Metrics: prometheus.NewRegistry(),
 		Tokens: h, Applications: h, Verification: h, Decisions: h, DecisionList: h, Reveals: h, Moves: h, Files: h,
-		Reviews: h, ReviewList: h, Hits: h, HitReveals: h, HitList: h, Lookups: h, Tunings: h, Programme: h, Packs: h, Measures: registered{h}, Lists: watched{h}, ListStands: watched{h}, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
+		Reviews: h, ReviewList: h, Hits: h, HitReveals: h, HitList: h, Lookups: h, Tunings: h, Programme: h, Packs: h, Measures: registered{h}, Appeals: registered{h}, Lists: watched{h}, ListStands: watched{h}, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
 		Deliveries: h, TheLog: h, Idempotency: h, Seals: h, Gate: h, GateRecords: h, GateCentre: &centre{},
 		Retention: h, Holds: holdVerbs{h}, RetentionList: h,
 		Intake: h, Questions: asks{h}, Traces: h,

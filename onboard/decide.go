@@ -206,7 +206,7 @@ func (s *Service) reviewFor(ctx context.Context, tx Tx, f *file, d *decision) er
 				r.Rules = append(r.Rules, rule)
 			}
 		}
-	case !wanted && err == nil:
+	case !wanted && err == nil && !appealed(r, d.facts):
 		r.State = muster.ReviewMoot
 	default:
 		return nil

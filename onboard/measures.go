@@ -7,6 +7,7 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/policy"
+	"github.com/muster-cip/muster/tlog"
 )
 
 // Measures says which special measures an account comes under (package register).
@@ -181,4 +182,84 @@ func (s *Service) Measured(ctx context.Context, account string) error {
 		return s.redecide(ctx, tx, f, EventMeasure, nil)
 	})
 	return err
+}
+
+// Appeal opens a case: a customer asks a person to look at a special measure on an
+// account. What holds goes on holding meanwhile; a finding that clears it ends it
+// for this customer.
+func (s *Service) Appeal(ctx context.Context, by muster.Principal, account, measure string) (r *muster.ReviewRecord, err error) {
+	rule := policy.RuleOfMeasure + measure
+	err = s.DB.InTx(ctx, func(tx Tx) error {
+		a, err := tx.Account(ctx, account)
+		if err != nil {
+			return err
+		}
+		d, err := tx.Decision(ctx, a.Decision)
+		if err != nil {
+			return err
+		}
+		f, err := s.load(ctx, tx, d.Application)
+		if err != nil {
+			return err
+		}
+		if err := f.mustBeLive("appeal"); err != nil {
+			return err
+		}
+		rows, err := tx.MatchesOf(ctx, a.ID)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(rows, func(x muster.MatchRecord) bool { return x.Determination == measure }) {
+			return muster.Errorf(muster.CodeNotFound, "this account does not come under such a measure")
+		}
+		r, err = tx.OpenReview(ctx, f.app.ID)
+		switch {
+		case muster.ErrorCode(err) == muster.CodeNotFound:
+			r = &muster.ReviewRecord{
+				ID: muster.NewID(muster.PrefixReview, tx.Now()), Application: f.app.ID, Customer: f.app.Customer, Decision: a.Decision,
+				State: muster.ReviewOpen, Opened: tx.Now(), Rules: []string{rule},
+			}
+		case err != nil:
+			return err
+		case slices.Contains(r.Rules, rule):
+			return nil // it waits already
+		default:
+			r.Rules = append(r.Rules, rule)
+		}
+		if err := tx.PutReview(ctx, r); err != nil {
+			return err
+		}
+		_, err = s.Journal.Enter(ctx, tx, tlog.Measure, by.Operator, muster.Ref{Kind: "account", ID: a.ID}, struct {
+			What    string    `json:"what"`
+			Measure string    `json:"measure"`
+			Review  string    `json:"review"`
+			Answer  time.Time `json:"answer,omitzero"` // by when, as the packs in effect say
+		}{"appeal", measure, r.ID, s.answerBy(tx.Now())})
+		return err
+	})
+	return r, err
+}
+
+// answerBy is by when an appeal against a measure is to be answered: the soonest that
+// the packs in effect say; zero: none says.
+func (s *Service) answerBy(now time.Time) (at time.Time) {
+	enforce, _ := s.Programme.At(now)
+	for _, p := range enforce {
+		term, err := policy.ParsePeriod(p.Document().Measures.Appeal)
+		if err != nil {
+			continue // none stated: a pack that is compiled has no broken one
+		}
+		if t := term.End(now, time.UTC); at.IsZero() || t.Before(at) {
+			at = t
+		}
+	}
+	return at
+}
+
+// appealed reports whether a case waits for a person on a measure that still holds:
+// no later decision sets it aside.
+func appealed(r *muster.ReviewRecord, facts *muster.Facts) bool {
+	return slices.ContainsFunc(facts.Measures, func(m muster.MeasureFact) bool {
+		return m.Phase != muster.PhaseDoubtful && m.Phase != muster.PhaseCleared && slices.Contains(r.Rules, policy.RuleOfMeasure+m.ID)
+	})
 }

@@ -449,6 +449,41 @@ func TestDoubtfulLocationAsksAndProhibitsNothing(t *testing.T) {
 	})
 }
 
+// An appeal is a case that no later decision sets aside; a finding that clears it
+// ends the measure for the customer, in the same transaction at the gate.
+func TestAppeal(t *testing.T) {
+	t.Parallel()
+	both(t, func(b *bundle) {
+		b.approved("acct-1", "NG")
+		b.act(register.MeasureProposal{Kind: muster.ActEnact, Source: text("m-1")})
+		if _, err := b.Onboard.Appeal(b.Context(), b.Anna, "acct-1", "m-2"); muster.ErrorCode(err) != muster.CodeNotFound {
+			b.Errorf("an appeal against a measure that is none of theirs: %v", err)
+		}
+		b.to(effective)
+		b.work()
+		r, err := b.Onboard.Appeal(b.Context(), b.Anna, "acct-1", "m-1")
+		if err != nil {
+			b.Fatal(err)
+		}
+		again, err := b.Onboard.Appeal(b.Context(), b.Anna, "acct-1", "m-1")
+		if err != nil || again.ID != r.ID {
+			b.Errorf("a second appeal: %+v, %v", again, err)
+		}
+		b.act(register.MeasureProposal{Kind: muster.ActRenew, Measure: "m-1"}) // decides the account anew
+		b.wants("meanwhile", b.gated("acct-1"), muster.GateDeny)
+		r = roomtest.View(b.Rooms, func(ctx context.Context, tx *store.Tx) (*muster.ReviewRecord, error) { return tx.Review(ctx, r.ID) })
+		b.wants("the case", r.State, muster.ReviewOpen)
+		if _, done, err := b.Review.Resolve(b.Context(), b.Bea, r.ID, r.Version, review.Finding{Finding: review.Clear, Reason: "a namesake of the country"}); err != nil || !done {
+			b.Fatal(done, err)
+		}
+		b.wants("the gate after it was cleared", b.gated("acct-1"), muster.GateAllow)
+		b.wants("the account", b.account("acct-1").State, muster.AccActive)
+		b.work()
+		b.wants("and it stays so", b.account("acct-1").State, muster.AccActive)
+		b.Clean()
+	})
+}
+
 // A preview counts who would be touched and writes nothing but the leaves of its use.
 func TestPreview(t *testing.T) {
 	t.Parallel()

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/api"
 	"github.com/muster-cip/muster/measure"
 	"github.com/muster-cip/muster/register"
 )
@@ -22,7 +23,7 @@ import (
 func newMeasure(t terminal) *cobra.Command {
 	return group("measure", "Special measures: who would be touched, enact, license, lift",
 		newMeasureCheck(t), newMeasurePreview(t), newMeasureEnact(t), newMeasureApprove(t), newMeasureList(t), newMeasureShow(t),
-		newMeasureAccounts(t), newMeasureRenew(t), newMeasureLift(t), newMeasureLicense(t), newMeasureNotice(t))
+		newMeasureAccounts(t), newMeasureRenew(t), newMeasureLift(t), newMeasureLicense(t), newMeasureNotice(t), newMeasureAppeal(t))
 }
 
 const determinationWords = "FILE is a determination: YAML or JSON, as docs/formats/measure.md says."
@@ -403,6 +404,34 @@ func newMeasureNotice(t terminal) *cobra.Command {
 		if len(l.Items) == 0 {
 			_, err = fmt.Fprintln(t.out, "no measures")
 		}
+		return err
+	}
+	return cmd
+}
+
+func newMeasureAppeal(t terminal) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "appeal ACCOUNT MEASURE", Short: "A customer asks a person to look again: opens a case", Args: cobra.ExactArgs(2),
+		Long: "Open a case on a measure and an account, as the customer asks. What holds goes on holding meanwhile.\nmuster review resolve with --finding clear ends the measure for this customer.",
+	}
+	r := remoteFlags(cmd, t)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		account, err := segment(args[0])
+		if err != nil {
+			return err
+		}
+		c, err := r.client()
+		if err != nil {
+			return err
+		}
+		var v api.Review
+		if _, err := c.call(cmd.Context(), http.MethodPost, "/v1/accounts/"+account+"/appeals", map[string]string{"measure": args[1]}, &v); err != nil {
+			return err
+		}
+		if r.json {
+			return printJSON(t.out, v)
+		}
+		_, err = fmt.Fprintf(t.out, "%s waits for a person\n", v.Review)
 		return err
 	}
 	return cmd

@@ -208,7 +208,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Clock:      h.clock, Log: h.log, Metrics: registry,
 		Tokens: h.staff, Applications: h.onboard, Verification: h.onboard, Reveals: h.onboard, Moves: h.onboard,
 		Decisions: h.onboard, DecisionList: r, Files: r, Reviews: h.review, ReviewList: r,
-		Hits: h.review, HitReveals: h.onboard, HitList: r, Lookups: h.lookups, Tunings: h.onboard, Programme: h.activate, Packs: r, Measures: h.register,
+		Hits: h.review, HitReveals: h.onboard, HitList: r, Lookups: h.lookups, Tunings: h.onboard, Programme: h.activate, Packs: r, Measures: h.register, Appeals: h.onboard,
 		Staff: h.staff, StaffList: r, Webhooks: hooks, WebhookList: r, Deliveries: hooks, TheLog: h.book, Lists: h.lists, ListStands: h.lists,
 		Gate: h.gate, Asked: h.asked, GateRecords: asked{h}, GateCentre: h.centre, PublicURL: h.conf.PublicURL,
 		Retention: h.retain, Holds: h.retain, RetentionList: r,
