@@ -51,6 +51,7 @@ type Snapshot struct {
 	root   []*page
 	shared *interner
 	known  profiles // of shared, as long as this snapshot's indexes reach
+	look   uint32   // how many profiles there may be before those that nobody has are looked for
 }
 
 // Len is the number of accounts.
@@ -220,14 +221,19 @@ func (in *interner) take(raw []byte) (uint32, error) {
 		}
 		x.steps[i].verdict = v
 	}
+	return in.put(x), nil
+}
+
+// put adds a profile that is not there.
+func (in *interner) put(x profile) uint32 {
 	i := in.known.n
 	if i%profilePage == 0 {
 		in.known.pages = append(slices.Clip(in.known.pages), new([profilePage]profile))
 	}
 	*in.known.get(i) = x
 	in.known.n++
-	in.byID[id] = i
-	return i, nil
+	in.byID[x.id] = i
+	return i
 }
 
 // seen is the list as it is now.
@@ -277,7 +283,7 @@ func (b *Builder) Add(h Hash, d DecisionID, profile uint32) error {
 // Snapshot ends the building.
 func (b *Builder) Snapshot(epoch, seq uint64) *Snapshot {
 	s := b.s
-	s.Epoch, s.Seq, s.known = epoch, seq, s.shared.seen()
+	s.Epoch, s.Seq, s.known, s.look = epoch, seq, s.shared.seen(), fewProfiles
 	if !b.sorted {
 		sort.SliceStable(b.entries, func(i, j int) bool { return bytes.Compare(b.entries[i].hash[:], b.entries[j].hash[:]) < 0 })
 		last := b.entries[:0]
@@ -404,7 +410,66 @@ func (s *Snapshot) with(seq uint64, edits []edit) *Snapshot {
 	if next.n > fullest<<(64-s.shift) {
 		next.cut(next.sorted())
 	}
+	if next.known.n > next.look {
+		next.forget()
+	}
 	return &next
+}
+
+const fewProfiles = 8192
+
+// used says which profiles an account has.
+func (s *Snapshot) used() (used []bool, n uint32) {
+	used = make([]bool, s.known.n)
+	s.each(func(e *entry) {
+		if !used[e.profile] {
+			used[e.profile] = true
+			n++
+		}
+	})
+	return used, n
+}
+
+// Unused names profiles that no account has, at most so many.
+func (s *Snapshot) Unused(most int) (ids []ProfileID) {
+	used, _ := s.used()
+	for i, is := range used {
+		if !is && len(ids) < most {
+			ids = append(ids, s.known.get(uint32(i)).id)
+		}
+	}
+	return ids
+}
+
+// forget gives the snapshot an interner without the profiles that nobody has, where
+// these are the most. It walks and writes the whole table, and so happens only each
+// time the number of profiles has doubled. Verdicts stay where they are.
+func (s *Snapshot) forget() {
+	used, n := s.used()
+	s.look = max(fewProfiles, 2*n)
+	if n > s.known.n/2 {
+		return
+	}
+	in := newInterner()
+	moved := make([]uint32, s.known.n)
+	for i, is := range used {
+		if !is {
+			continue
+		}
+		p := s.known.get(uint32(i))
+		moved[i] = in.put(*p)
+		for _, st := range p.steps {
+			if text, err := json.Marshal(st.verdict); err == nil {
+				in.verdicts[string(text)] = st.verdict
+			}
+		}
+	}
+	all := s.sorted()
+	for i := range all {
+		all[i].profile = moved[all[i].profile]
+	}
+	s.cut(all)
+	s.shared, s.known = in, in.known
 }
 
 // merge is a shard after edits, both sorted; of two edits of one account the last counts.

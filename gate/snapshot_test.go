@@ -234,3 +234,40 @@ func TestDecideAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestProfilesThatNobodyHasAreForgotten: accounts pass through profiles of their own
+// for ever; what is held stays bounded, and what is said stays right.
+func TestProfilesThatNobodyHasAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := setupSnapshot(t, 50)
+	key := s.Key()
+	shared, _ := gate.New(s, noon).Verdict("3")
+	const changes, each = 120, 200
+	for i := range changes {
+		var portion []gate.Change
+		for j := range each {
+			p := always(muster.GateDeny, "own")
+			p.Steps = append(p.Steps, muster.ProfileStep{From: noon.Add(time.Duration(i*each+j) * time.Second), Verdict: muster.Verdict{Status: muster.GateAllow}})
+			portion = append(portion, gate.Change{Hash: key.Hash(fmt.Sprint("x", j%20)), Profile: encode(t, p)})
+		}
+		var err error
+		if s, err = s.With(s.Seq+1, portion); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := s.Profiles(); n > changes*each/2 {
+		t.Errorf("%d profiles are held for %d accounts", n, s.Len())
+	}
+	for j := range 20 {
+		p, _, ok := s.Lookup(fmt.Sprint("x", j))
+		if want := noon.Add(time.Duration((changes-1)*each+each-20+j) * time.Second); !ok || len(p.Steps) != 2 || !p.Steps[1].From.Equal(want) {
+			t.Fatalf("account x%d: %+v", j, p)
+		}
+	}
+	if v, ok := gate.New(s, noon).Verdict("3"); !ok || v != shared {
+		t.Error("a verdict has moved: who keeps something by it keeps it for ever")
+	}
+	if unused := s.Unused(5); len(unused) != 5 {
+		t.Errorf("%d unused profiles", len(unused))
+	}
+}

@@ -69,6 +69,7 @@ var conformance = []struct {
 	{"the gate's rows are numbered in the order of commits", gateRows},
 	{"who follows the gate misses nothing", gateOrder},
 	{"an epoch is past every epoch that was", gateEpoch},
+	{"a profile goes when nobody has it", gateSweep},
 }
 
 // bundle is what one case has.

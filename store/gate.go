@@ -112,6 +112,24 @@ func (tx *Tx) AccountsToFill(ctx context.Context, p muster.Page) ([]*muster.Acco
 	return all(ctx, tx, scanAccount, `SELECT `+accountColumns+` FROM accounts WHERE id > ? ORDER BY id LIMIT ?`+forShare, p.After, p.Limit)
 }
 
+// SweepGateProfiles removes profiles that no account had when the state had a sequence
+// number, and none was given since; it says how many. Who is about to give one to an
+// account is waited for: it found it there.
+func (tx *Tx) SweepGateProfiles(ctx context.Context, ids [][]byte, seq uint64) (removed int, err error) {
+	if _, shared := tx.c.(*postgresConn); shared {
+		if err := tx.exec(ctx, nil, `LOCK TABLE gate_profiles IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+			return 0, err
+		}
+	}
+	for _, id := range ids {
+		if err := tx.change(ctx, func(row) error { removed++; return nil }, `DELETE FROM gate_profiles WHERE id = ?
+			AND NOT EXISTS (SELECT 1 FROM gate_accounts WHERE seq > ? AND profile = ?) RETURNING id`, id, int64(seq), id); err != nil {
+			return 0, err
+		}
+	}
+	return removed, nil
+}
+
 // Gate is the gate's state as package gate reads it, each call in a view of its own.
 type Gate struct{ db *DB }
 

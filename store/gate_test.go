@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"sync"
@@ -148,6 +149,45 @@ func gateOrder(b *bundle) {
 	}
 	if !maps.Equal(seen, final) {
 		b.Errorf("a follower has %v, want %v", seen, final)
+	}
+}
+
+// gateSweep: a profile goes once nobody has it, and not while somebody takes it up.
+func gateSweep(b *bundle) {
+	ctx := b.Context()
+	put := func(n byte, profile string) {
+		b.Helper()
+		b.tx(func(tx *store.Tx) error { return tx.PutGate(ctx, gateRecord(n, profile)) })
+	}
+	sweep := func(seq uint64, want int, profiles ...string) {
+		b.Helper()
+		var ids [][]byte
+		for _, p := range profiles {
+			sum := sha256.Sum256([]byte(p))
+			ids = append(ids, sum[:16])
+		}
+		b.tx(func(tx *store.Tx) error {
+			n, err := tx.SweepGateProfiles(ctx, ids, seq)
+			if n != want {
+				b.Errorf("%d were removed, want %d", n, want)
+			}
+			return err
+		})
+	}
+	put(1, "old")
+	put(1, "new")
+	seq, _ := gateChanges(b, 0)
+	put(2, "old") // taken up again after the state was looked at
+	sweep(seq, 0, "old")
+	put(2, "new")
+	seq, _ = gateChanges(b, 0)
+	sweep(seq, 1, "old", "never")
+	if _, got := gateChanges(b, 0); len(got) != 2 {
+		b.Errorf("%q", got)
+	}
+	put(3, "old")
+	if _, got := gateChanges(b, seq); len(got) != 1 {
+		b.Errorf("a profile that was removed does not come back: %q", got)
 	}
 }
 

@@ -325,20 +325,33 @@ func (c *sqliteConn) commit(ctx context.Context, t *tail) error {
 			return err
 		}
 	}
-	for i := range t.gate {
-		g := &t.gate[i]
-		if err := c.exec(ctx, nil, `UPDATE gate_state SET seq = seq + 1 WHERE one = 1`, nil); err != nil {
-			return err
-		}
-		q := `INSERT INTO gate_accounts (hash, account, seq, profile, decision) SELECT ?, ?, seq, ?, ? FROM gate_state WHERE one = 1`
+	if err := c.commitGate(ctx, t.gate); err != nil {
+		return err
+	}
+	return c.plain("COMMIT")
+}
+
+func (c *sqliteConn) commitGate(ctx context.Context, rows []gateRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	var seq int64
+	if err := c.query(ctx, `UPDATE gate_state SET seq = seq + ? WHERE one = 1 RETURNING seq`, []any{int64(len(rows))},
+		func(r row) error { return r.scan(&seq) }); err != nil {
+		return err
+	}
+	seq -= int64(len(rows))
+	for i := range rows {
+		g := &rows[i]
+		q := `INSERT INTO gate_accounts (hash, account, seq, profile, decision) VALUES (?, ?, ?, ?, ?)`
 		if !g.fresh {
 			q += sameGateAccount
 		}
-		if err := c.exec(ctx, nil, q, []any{g.hash, g.account, g.profile, g.decision}); err != nil {
+		if err := c.exec(ctx, nil, q, []any{g.hash, g.account, seq + int64(i) + 1, g.profile, g.decision}); err != nil {
 			return err
 		}
 	}
-	return c.plain("COMMIT")
+	return nil
 }
 
 func (c *sqliteConn) rollback(context.Context) {

@@ -46,6 +46,26 @@ func (h *house) publishGate(ctx context.Context) error {
 	return p.Run(ctx)
 }
 
+// sweepGate removes profiles that no account has any more, a portion an hour: most had
+// an instant of their own, as the end of somebody's interim service.
+func (h *house) sweepGate(ctx context.Context) error {
+	snap, _ := h.gate.Load()
+	if snap == nil {
+		return nil
+	}
+	var ids [][]byte
+	for _, id := range snap.Unused(2000) {
+		ids = append(ids, id[:])
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return h.db.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.SweepGateProfiles(ctx, ids, snap.Seq)
+		return err
+	})
+}
+
 // fillGate gives accounts that are older than the gate's tables their profiles. Until
 // then the gate does not know them. A page that fails is tried again.
 func (h *house) fillGate(ctx context.Context) error {

@@ -114,6 +114,7 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group.Go(func() error { return h.centre.Run(ctx) })
 	group.Go(func() error { return h.fillGate(ctx) })
 	group.Go(func() error { return h.publishGate(ctx) })
+	group.Go(func() error { return h.every(ctx, time.Hour, "sweep the gate's profiles", h.sweepGate) })
 	group.Go(func() error { return h.every(ctx, time.Second, "watch lists", h.watching.load) })
 	group.Go(func() error {
 		return h.every(ctx, 10*time.Second, "look-ups", func(ctx context.Context) error { return h.lookups.Sweep(ctx, false) })
