@@ -61,7 +61,7 @@ var gateKey = gate.Key{1, 2, 3}
 
 // gateSnapshot makes so many accounts, named by accountName.
 func gateSnapshot(n int) (*gate.Snapshot, error) {
-	b := gate.NewBuilder("dep_bench", gateKey, n)
+	b := gate.NewBuilder("dep_bench", gateKey)
 	for i := range n {
 		raw, err := gateProfile(i)
 		if err != nil {

@@ -80,7 +80,7 @@ func newCentre(t testing.TB, accounts int) *centre {
 func (c *centre) restore(epoch uint64, accounts int) {
 	c.t.Helper()
 	key := gate.Key{1, 2, 3}
-	b := gate.NewBuilder("dep_1", key, accounts)
+	b := gate.NewBuilder("dep_1", key)
 	p, err := b.Profile(profile(c.t, muster.GateAllow, ""))
 	if err != nil {
 		c.t.Fatal(err)

@@ -142,7 +142,7 @@ func (c *Centre) load(ctx context.Context) error {
 	var epoch, seq uint64
 	indexes := map[ProfileID]uint32{}
 	err := c.Store.LoadGate(ctx, func(e, s uint64) {
-		b, epoch, seq = NewBuilder(c.Deployment, c.Key, 0), e, s
+		b, epoch, seq = NewBuilder(c.Deployment, c.Key), e, s
 	}, func(raw []byte) error {
 		i, err := b.Profile(raw)
 		indexes[nameProfile(raw)] = i

@@ -109,7 +109,7 @@ func exampleGate() *gate.Gate {
 	if err != nil {
 		panic(err)
 	}
-	b := gate.NewBuilder("dep", key, 1)
+	b := gate.NewBuilder("dep", key)
 	p, err := b.Profile(raw)
 	if err != nil {
 		panic(err)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"math/bits"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -250,19 +249,52 @@ type Change struct {
 	Profile  []byte // canonical (EncodeProfile)
 }
 
-// Builder makes a first snapshot of changes in any order; of two of one account the
+// Builder makes a first snapshot of accounts in any order; of two of one account the
 // later counts. It is for one goroutine.
 type Builder struct {
 	s       *Snapshot
-	entries []entry
+	entries chunks
+	last    Hash
 	sorted  bool
 }
 
-// NewBuilder makes one for so many accounts, about.
-func NewBuilder(deployment string, key Key, about int) *Builder {
-	return &Builder{
-		s: &Snapshot{Deployment: deployment, key: key, shared: newInterner()}, entries: make([]entry, 0, about), sorted: true,
+// chunks are entries in portions, so that many are neither moved when more come nor
+// held twice while they are laid out.
+type chunks struct {
+	of [][]entry
+	n  int
+}
+
+const chunkSize = 1 << 15
+
+func (c *chunks) add(e entry) {
+	if c.n%chunkSize == 0 {
+		c.of = append(c.of, make([]entry, 0, chunkSize))
 	}
+	last := &c.of[len(c.of)-1]
+	*last = append(*last, e)
+	c.n++
+}
+
+// take gives every entry in order, nil after the last, and lets go of what it gave.
+func (c *chunks) take() func() *entry {
+	i := 0
+	return func() *entry {
+		for len(c.of) > 0 && i == len(c.of[0]) {
+			c.of[0] = nil
+			c.of, i = c.of[1:], 0
+		}
+		if len(c.of) == 0 {
+			return nil
+		}
+		i++
+		return &c.of[0][i-1]
+	}
+}
+
+// NewBuilder makes one.
+func NewBuilder(deployment string, key Key) *Builder {
+	return &Builder{s: &Snapshot{Deployment: deployment, key: key, shared: newInterner()}, sorted: true}
 }
 
 // Profile gives a profile its index, for Add.
@@ -273,10 +305,11 @@ func (b *Builder) Add(h Hash, d DecisionID, profile uint32) error {
 	if profile >= b.s.shared.known.n {
 		return muster.Errorf(muster.CodeMalformed, "an account names a profile that is not there")
 	}
-	if n := len(b.entries); n > 0 && bytes.Compare(b.entries[n-1].hash[:], h[:]) >= 0 {
+	if b.entries.n > 0 && bytes.Compare(b.last[:], h[:]) >= 0 {
 		b.sorted = false
 	}
-	b.entries = append(b.entries, entry{h, d, profile})
+	b.last = h
+	b.entries.add(entry{h, d, profile})
 	return nil
 }
 
@@ -285,40 +318,50 @@ func (b *Builder) Snapshot(epoch, seq uint64) *Snapshot {
 	s := b.s
 	s.Epoch, s.Seq, s.known, s.look = epoch, seq, s.shared.seen(), fewProfiles
 	if !b.sorted {
-		sort.SliceStable(b.entries, func(i, j int) bool { return bytes.Compare(b.entries[i].hash[:], b.entries[j].hash[:]) < 0 })
-		last := b.entries[:0]
-		for i, e := range b.entries {
-			if i+1 == len(b.entries) || b.entries[i+1].hash != e.hash {
-				last = append(last, e)
-			}
+		b.sort()
+	}
+	next := b.entries.take()
+	s.cut(b.entries.n, func() *entry {
+		e := next()
+		if e != nil {
+			s.digest.add(e.digest(s.known.get(e.profile).id), false)
 		}
-		b.entries = last
-	}
-	for i := range b.entries {
-		e := &b.entries[i]
-		s.digest.add(e.digest(s.known.get(e.profile).id), false)
-	}
-	s.cut(b.entries)
-	b.entries = nil
+		return e
+	})
 	return s
 }
 
-// cut lays sorted entries out in shards.
-func (s *Snapshot) cut(sorted []entry) {
-	s.n = len(sorted)
-	wide := max(pageBits, bits.Len(uint(s.n/leanest))-1)
+// sort puts entries in order and drops all but the last of each account.
+func (b *Builder) sort() {
+	all := slices.Concat(b.entries.of...)
+	slices.SortStableFunc(all, func(x, y entry) int { return bytes.Compare(x.hash[:], y.hash[:]) })
+	b.entries = chunks{}
+	for i := range all {
+		if i+1 == len(all) || all[i+1].hash != all[i].hash {
+			b.entries.add(all[i])
+		}
+	}
+}
+
+// cut lays n entries out in shards; next gives them in order.
+func (s *Snapshot) cut(n int, next func() *entry) {
+	s.n = n
+	wide := max(pageBits, bits.Len(uint(n/leanest))-1)
 	s.shift = uint(64 - wide)
 	s.root = make([]*page, 1<<(wide-pageBits))
+	var own []entry
+	e := next()
 	for i := range s.root {
-		p := new(page)
-		for j := range p {
-			n := sort.Search(len(sorted), func(k int) bool { return s.shardOf(&sorted[k].hash) > i<<pageBits|j })
-			if n > 0 {
-				p[j] = slices.Clone(sorted[:n])
+		s.root[i] = new(page)
+		for j := range s.root[i] {
+			own = own[:0]
+			for ; e != nil && s.shardOf(&e.hash) == i<<pageBits|j; e = next() {
+				own = append(own, *e)
 			}
-			sorted = sorted[n:]
+			if len(own) > 0 {
+				s.root[i][j] = slices.Clone(own)
+			}
 		}
-		s.root[i] = p
 	}
 }
 
@@ -408,7 +451,8 @@ func (s *Snapshot) with(seq uint64, edits []edit) *Snapshot {
 		i = j
 	}
 	if next.n > fullest<<(64-s.shift) {
-		next.cut(next.sorted())
+		all := next.copied()
+		next.cut(all.n, all.take())
 	}
 	if next.known.n > next.look {
 		next.forget()
@@ -464,11 +508,15 @@ func (s *Snapshot) forget() {
 			}
 		}
 	}
-	all := s.sorted()
-	for i := range all {
-		all[i].profile = moved[all[i].profile]
-	}
-	s.cut(all)
+	all := s.copied()
+	next := all.take()
+	s.cut(all.n, func() *entry {
+		e := next()
+		if e != nil {
+			e.profile = moved[e.profile]
+		}
+		return e
+	})
 	s.shared, s.known = in, in.known
 }
 
@@ -499,14 +547,9 @@ func (s *Snapshot) merge(old shard, edits []edit) shard {
 	return slices.Clip(append(out, old...))
 }
 
-// sorted is every entry in the order of their hashes.
-func (s *Snapshot) sorted() []entry {
-	all := make([]entry, 0, s.n)
-	for _, p := range s.root {
-		for _, sh := range p {
-			all = append(all, sh...)
-		}
-	}
+// copied is every entry, in order.
+func (s *Snapshot) copied() (all chunks) {
+	s.each(func(e *entry) { all.add(*e) })
 	return all
 }
 

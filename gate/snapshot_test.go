@@ -38,7 +38,7 @@ func TestSnapshotsFollowAMap(t *testing.T) {
 		}
 		model := map[string]int{}
 		build := func(seq uint64) *gate.Snapshot {
-			b := gate.NewBuilder("dep", key, 0)
+			b := gate.NewBuilder("dep", key)
 			for name, p := range model {
 				i, err := b.Profile(profiles[p])
 				if err != nil {
@@ -100,7 +100,7 @@ func has(m map[string]int, k string) bool { _, ok := m[k]; return ok }
 func TestATableThatGrowsIsCutAnew(t *testing.T) {
 	t.Parallel()
 	key := gate.Key{1}
-	s := gate.NewBuilder("dep", key, 0).Snapshot(1, 0)
+	s := gate.NewBuilder("dep", key).Snapshot(1, 0)
 	raw := encode(t, always(muster.GateAllow, ""))
 	const n = 60_000
 	for at := 0; at < n; at += 500 {
@@ -123,7 +123,7 @@ func TestATableThatGrowsIsCutAnew(t *testing.T) {
 func setupGate(t testing.TB, profiles map[string]muster.Profile) *gate.Gate {
 	t.Helper()
 	key := gate.Key{3}
-	b := gate.NewBuilder("dep", key, 0)
+	b := gate.NewBuilder("dep", key)
 	for name, p := range profiles {
 		i, err := b.Profile(encode(t, p))
 		if err != nil {

@@ -440,14 +440,14 @@ func (m *Message) Snapshot() (*Snapshot, error) {
 	if m.Kind != KindSnapshot {
 		return nil, malformed("is no snapshot")
 	}
-	b := NewBuilder(m.Head.Deployment, Key{}, 0)
+	b := NewBuilder(m.Head.Deployment, Key{})
 	err := m.read(func(key []byte) error {
 		if len(key) != len(b.s.key) {
 			return malformed("has no key")
 		}
 		copy(b.s.key[:], key)
 		return nil
-	}, b.Profile, func(n int) { b.entries = make([]entry, 0, n) }, func(h Hash, d DecisionID, p uint32) error {
+	}, b.Profile, func(int) {}, func(h Hash, d DecisionID, p uint32) error {
 		if p == gone {
 			return malformed("takes an account away from nothing")
 		}

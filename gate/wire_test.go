@@ -24,7 +24,7 @@ var (
 
 func setupSnapshot(t interface{ Fatal(...any) }, n int) *gate.Snapshot {
 	key := gate.Key{9}
-	b := gate.NewBuilder("dep", key, n)
+	b := gate.NewBuilder("dep", key)
 	for i := range n {
 		p, err := b.Profile(encode(t, always(muster.GateDeny, fmt.Sprint(i%7))))
 		if err != nil {
