@@ -500,14 +500,11 @@ func (s *Sealer) age(ctx context.Context) (aged int, err error) {
 					for i, o := range list {
 						accounts[i] = o.holder.Account
 					}
-					since, err := s.Retention.KeepSince(ctx, k, accounts)
+					gone, err := s.Retention.MayGo(ctx, k, q.end(), accounts)
 					if err != nil {
 						return err
 					}
-					list = slices.DeleteFunc(list, func(o *owned) bool {
-						t, ok := since[o.holder.Account]
-						return !ok || q.end().After(t)
-					})
+					list = slices.DeleteFunc(list, func(o *owned) bool { return !gone[o.holder.Account] })
 					if len(list) == 0 {
 						return nil
 					}

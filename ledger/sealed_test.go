@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -383,10 +385,10 @@ func TestHoursClose(t *testing.T) {
 // retention keeps what came since an instant.
 type retention struct{ since time.Time }
 
-func (r retention) KeepSince(_ context.Context, _ ledger.Kind, accounts []string) (map[string]time.Time, error) {
-	m := map[string]time.Time{}
+func (r retention) MayGo(_ context.Context, _ ledger.Kind, end time.Time, accounts []string) (map[string]bool, error) {
+	m := map[string]bool{}
 	for _, a := range accounts {
-		m[a] = r.since
+		m[a] = !end.After(r.since)
 	}
 	return m, nil
 }
@@ -628,4 +630,114 @@ func TestQuestionsAreBoundedAndRecorded(t *testing.T) {
 	if got := leaves(); got != before+1 {
 		t.Errorf("a question left %d leaves, want 1", got-before)
 	}
+}
+
+// A burst of one account within an hour, and a crowd of accounts with one record each.
+func TestBurstAndCrowd(t *testing.T) {
+	t.Parallel()
+	b := setupSealed(setupHot(t, store.Config{Path: t.TempDir() + "/muster.db"}, store.Config{Path: t.TempDir() + "/ledger.db"}))
+	ctx := t.Context()
+	crowd := 3000
+	if os.Getenv("MUSTER_SOAK") != "" {
+		crowd = 1_000_000
+	}
+	burst := 150_000
+	var list []muster.AccessRecord
+	for i := range burst {
+		list = append(list, muster.AccessRecord{
+			Account: "P-1", IP: netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), At: began.Add(time.Duration(i) * 20 * time.Millisecond), Action: "api",
+		})
+	}
+	for part := range slices.Chunk(list, 10_000) {
+		b.take(ledger.Batch{Access: part})
+	}
+	var err error
+	if b.sealer, err = ledger.NewSealer(ledger.SealerConfig{
+		DB: b.room, Vault: b.vault, Recorder: b.conf.Recorder, Directory: crowded{b.main.LedgerAccounts(), b}, Clock: b.clock, Alone: true,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.move(2 * time.Minute)
+	b.seal()
+	b.compact(true)
+	page, err := b.ask.CameFrom(ctx, asking, ledger.CameFrom{Prefix: netip.MustParsePrefix("198.51.3.7/32"), From: began, Until: began.Add(2 * time.Hour)})
+	if err != nil || len(page.Records) != (burst+65535-3*256-7)/65536 {
+		t.Fatalf("%d records of the burst, %v", len(page.Records), err)
+	}
+
+	// The crowd's records come straight into the hot end: their accounts are not on file.
+	list = list[:0]
+	accounts := map[string]string{}
+	for i := range crowd {
+		id := fmt.Sprintf("acc_crowd%d", i)
+		accounts[id] = id
+		list = append(list, muster.AccessRecord{Account: id, IP: netip.AddrFrom4([4]byte{203, 0, byte(i % 7), byte(i)}), At: began.Add(time.Duration(i) * time.Second), Action: "login"})
+	}
+	conf := b.conf
+	conf.Accounts = everybody{}
+	b.open(conf)
+	for part := range slices.Chunk(list, 10_000) {
+		b.take(ledger.Batch{Access: part})
+	}
+	b.seal()
+	b.restart()
+	var numbers int64
+	if err := b.room.View(ctx, func(tx ledger.Tx) error {
+		st, err := tx.State(ctx)
+		numbers = st.NextNumber - 1
+		return err
+	}); err != nil || numbers != int64(crowd)+1 {
+		t.Fatalf("%d accounts have a number, %v", numbers, err)
+	}
+	found := 0
+	for after := ""; ; {
+		page, err := b.ask.CameFrom(ctx, asking, ledger.CameFrom{Prefix: netip.MustParsePrefix("203.0.3.3/32"), From: began, Until: began.AddDate(0, 0, 13), After: after, Limit: ledger.MaxPage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found += len(page.Records)
+		if after = page.Next; after == "" {
+			break
+		}
+	}
+	want := 0
+	for _, r := range list {
+		if r.IP == netip.MustParseAddr("203.0.3.3") && r.At.Before(began.AddDate(0, 0, 13)) {
+			want++
+		}
+	}
+	if found != want || want == 0 {
+		t.Fatalf("%d records of the crowd, want %d", found, want)
+	}
+}
+
+// everybody is on file.
+type everybody struct{}
+
+func (everybody) AccountIDs(_ context.Context, references []string) (map[string]string, error) {
+	m := map[string]string{}
+	for _, r := range references {
+		m[r] = r
+	}
+	return m, nil
+}
+
+func (everybody) NewAccounts(context.Context, string, int) ([]string, string, error) {
+	return nil, "", nil
+}
+
+// crowded knows everybody: the crowd shares one person's key.
+type crowded struct {
+	store.LedgerAccounts
+	b *sealBundle
+}
+
+func (c crowded) AccountHolders(ctx context.Context, accounts []string) ([]ledger.Holder, error) {
+	list, err := c.LedgerAccounts.AccountHolders(ctx, accounts)
+	for _, a := range accounts {
+		if strings.HasPrefix(a, "acc_crowd") {
+			list = append(list, ledger.Holder{Account: a, Subject: "sub_crowd", KeyID: c.b.keys["P-2"]})
+		}
+	}
+	return list, err
 }

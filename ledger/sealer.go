@@ -23,9 +23,9 @@ type Directory interface {
 
 // Retention says what has to go. The periods are the packs'.
 type Retention interface {
-	// KeepSince returns, for accounts, the instant before which their records of a kind
-	// are not kept. Accounts of which all is kept are absent.
-	KeepSince(ctx context.Context, k Kind, accounts []string) (map[string]time.Time, error)
+	// MayGo reports of which accounts the records of a kind, of which the last is before
+	// end, are not kept any more.
+	MayGo(ctx context.Context, k Kind, end time.Time, accounts []string) (map[string]bool, error)
 }
 
 // SealerConfig of the sealer. All but Retention, Slice and Fault are required.
