@@ -84,3 +84,34 @@ func TestUnknownPackKeepsLongest(t *testing.T) {
 		t.Error("not due under the one pack that decided")
 	}
 }
+
+// Spans of access records and leases go when computing every period's end says so.
+func TestSpansAreOverWhenKeepSays(t *testing.T) {
+	t.Parallel()
+	all := compiled(t, "us-iaas-cip", "in-cert-in")
+	rapid.Check(t, func(t *rapid.T) {
+		base := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		moment := func(name string) time.Time {
+			return base.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, name)) * 24 * time.Hour)
+		}
+		f := &muster.FileAge{Made: base, Opened: true, Last: base, Live: rapid.Bool().Draw(t, "live"), Closed: moment("closed")}
+		ids := rapid.SampledFrom([][]*policy.Pack{all, all[:1], all[1:]}).Draw(t, "packs")
+		for _, p := range ids {
+			f.Applied = append(f.Applied, p.Ref().Digest[:muster.PackMark])
+		}
+		now, end, accessed := moment("now"), moment("end"), moment("accessed")
+		anchors := map[string]time.Time{"closed": f.Closed, "last_accessed": accessed, "last_event": end, "made": end}
+		if f.Live {
+			delete(anchors, "closed")
+		}
+		class := rapid.SampledFrom([]string{muster.ClassAccess, muster.ClassLeases}).Draw(t, "class")
+		k, ok := policy.Keep(ids, class, anchors, time.UTC)
+		want := ok && len(k.Waits) == 0 && !k.Until.After(now)
+		if got := newPlan(now, time.UTC, all, nil).spanOver(f, class, end, accessed); got != want {
+			t.Fatalf("%s is over: %v, Keep says %v", class, got, want)
+		}
+		if newPlan(now, time.UTC, all, []*muster.Hold{{Ground: "litigation"}}).spanOver(f, class, end, accessed) {
+			t.Fatal("a hold did not hold")
+		}
+	})
+}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -205,4 +206,32 @@ func (a LedgerAccounts) AccountHolders(ctx context.Context, accounts []string) (
 		})
 	})
 	return found, err
+}
+
+// AccountCustomers leads from accounts to their customers; unknown ones are absent.
+func (a LedgerAccounts) AccountCustomers(ctx context.Context, accounts []string) (map[string]string, error) {
+	found := make(map[string]string, len(accounts))
+	return found, a.pairs(ctx, accounts, `SELECT id, customer FROM accounts WHERE id IN `, func(id, customer string) { found[id] = customer })
+}
+
+// CustomerAccounts leads from customers to all their accounts.
+func (a LedgerAccounts) CustomerAccounts(ctx context.Context, customers []string) (map[string][]string, error) {
+	found := make(map[string][]string, len(customers))
+	return found, a.pairs(ctx, customers, `SELECT customer, id FROM accounts WHERE customer IN `, func(customer, id string) {
+		found[customer] = append(found[customer], id)
+	})
+}
+
+func (a LedgerAccounts) pairs(ctx context.Context, keys []string, q string, each func(string, string)) error {
+	keys = slices.Compact(slices.Sorted(slices.Values(keys))) // a row must not come twice
+	return a.db.View(ctx, func(tx *Tx) error {
+		return inLists(len(keys), func(i int) any { return keys[i] }, func(marks string, args []any) error {
+			return tx.query(ctx, func(r row) error {
+				var x, y string
+				err := r.scan(&x, &y)
+				each(x, y)
+				return err
+			}, q+`(`+marks+`)`, args...)
+		})
+	})
 }
