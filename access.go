@@ -36,7 +36,7 @@ type AccessRecord struct {
 
 	// What Muster found when the record came, and a provider does not send.
 	Country Country `json:"country,omitempty"` // of the address, at that time
-	Network Network `json:"network,omitzero"` // by the provider's own lists
+	Network Network `json:"network,omitzero"`  // by the provider's own lists
 }
 
 // AccessActions are the kinds of use. New ones are appended: the ledger keeps

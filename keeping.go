@@ -36,6 +36,8 @@ type FileAge struct {
 	Closed   time.Time // the last account's end; zero where none ended
 	Refused  bool      // the last application was refused
 	Last     time.Time // the last application's last change
+	Hit      bool      // somebody on it is listed, as a person found: nothing of it goes
+	HitUntil time.Time // before then; zero: as long as that stands
 }
 
 // Hold keeps records from going, whatever the clock or the customer says.

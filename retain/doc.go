@@ -55,6 +55,7 @@ type Rows interface {
 	EraseIdentity(ctx context.Context, customer string) error
 	EraseClaims(ctx context.Context, customer string) error
 	EraseEvidence(ctx context.Context, customer string) error
+	EraseHits(ctx context.Context, customer string) error
 }
 
 // Records are what is kept one by one.

@@ -99,6 +99,11 @@ func (s *Service) eraseFile(ctx context.Context, tx Tx, it muster.ErasureItem) e
 			return err
 		}
 	}
+	if gone(muster.ClassHits) || gone(muster.ClassRefused) || gone(muster.ClassAbandoned) {
+		if err := tx.EraseHits(ctx, it.Customer); err != nil {
+			return err
+		}
+	}
 	changed := false
 	for _, class := range it.Classes {
 		if !slices.Contains(c.Gone, class) {

@@ -172,7 +172,12 @@ func latestOf(f *muster.FileAge, names []string, accessed time.Time) (latest tim
 	return latest
 }
 
+// held reports whether a hold keeps a class of a file, or a true hit the file: a list
+// has its own period, and what a person found is not undone by forgetting it.
 func (p *plan) held(f *muster.FileAge, class string) bool {
+	if f.Hit && (f.HitUntil.IsZero() || p.at.Before(f.HitUntil)) {
+		return true
+	}
 	return slices.ContainsFunc(p.holds, func(h *muster.Hold) bool {
 		// Of whom no account was opened, the whole file goes under one class.
 		return h.Holds(f, class) || !f.Opened && slices.ContainsFunc(wholeFile, func(c string) bool { return h.Holds(f, c) })

@@ -1,6 +1,7 @@
 package retain_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/internal/roomtest"
+	"github.com/muster-cip/muster/store"
 )
 
 const year = 365 * 24 * time.Hour
@@ -313,6 +315,40 @@ func TestOldRecordsLeaveTombstones(t *testing.T) {
 		}
 		if got := b.left(ada.Customer); got.facts != 0 {
 			b.Errorf("%+v", got)
+		}
+	})
+}
+
+// A true hit keeps the file for its list's own period, whatever the clock says; then it goes too.
+func TestTrueHitKeepsTheFileForItsListsPeriod(t *testing.T) {
+	both(t, func(b *bundle) {
+		ada := b.customer("ada-1", "ada@example.com.ng", "+2348031234504")
+		b.end("ada-1")
+		hit := &muster.HitRecord{
+			ID: "hit_1", Customer: ada.Customer, Application: ada.ID, Of: "subject", List: "ofac.sdn", Listed: []byte("digest"),
+			State: muster.HitTrue, Opened: b.Clock.Now(), Changed: b.Clock.Now(), Keep: b.Clock.Now().Add(10 * year),
+			Found: []byte("sealed"), Finding: []byte("sealed"),
+		}
+		if err := b.DB.InTx(b.Context(), func(tx *store.Tx) error { return tx.PutHit(b.Context(), hit) }); err != nil {
+			b.Fatal(err)
+		}
+		b.Clock.Move(9 * year)
+		if p, err := b.retain.Preview(b.Context(), b.Clock.Now()); err != nil || p.Due != 0 || p.Held != 1 {
+			b.Fatalf("%+v, %v", p, err)
+		}
+		if s := b.run(); s.Files != 0 || b.left(ada.Customer).keys == 0 {
+			b.Fatalf("erased within the list's period: %+v", s)
+		}
+		b.Clock.Move(2 * year)
+		b.run()
+		if got := b.left(ada.Customer); got.keys != 0 || got.claims != 0 {
+			b.Errorf("%+v", got)
+		}
+		hits := roomtest.View(b.Rooms, func(ctx context.Context, tx *store.Tx) ([]*muster.HitRecord, error) {
+			return tx.HitsOf(ctx, ada.Customer)
+		})
+		if len(hits) != 0 {
+			b.Errorf("%d hits are left", len(hits))
 		}
 	})
 }

@@ -71,7 +71,7 @@ func (tx *Tx) fileAges(ctx context.Context, from, to string, limit int) ([]muste
 		return nil, err
 	}
 	at = 0
-	return files, tx.query(ctx, func(r row) error {
+	if err := tx.query(ctx, func(r row) error {
 		var customer, account, state string
 		var updated time.Time
 		if err := r.scan(&customer, &account, &state, &updated); err != nil {
@@ -89,7 +89,25 @@ func (tx *Tx) fileAges(ctx context.Context, from, to string, limit int) ([]muste
 			f.Last, f.Refused = updated, state == muster.AppRefused
 		}
 		return nil
-	}, `SELECT customer, account, state, updated FROM applications WHERE customer >= ? AND customer <= ? ORDER BY customer`, from, last)
+	}, `SELECT customer, account, state, updated FROM applications WHERE customer >= ? AND customer <= ? ORDER BY customer`, from, last); err != nil {
+		return nil, err
+	}
+	at = 0
+	return files, tx.query(ctx, func(r row) error {
+		var customer string
+		var open int64 // hits that no period ends
+		var until time.Time
+		if err := r.scan(&customer, &until, &open); err != nil {
+			return err
+		}
+		if f := find(customer); f != nil {
+			if f.Hit = true; open == 0 {
+				f.HitUntil = until
+			}
+		}
+		return nil
+	}, `SELECT customer, max(keep), sum(CASE WHEN keep = 0 THEN 1 ELSE 0 END) FROM hits
+		WHERE customer >= ? AND customer <= ? AND state = 'true' GROUP BY customer ORDER BY customer`, from, last)
 }
 
 const holdColumns = `id, customer, class, made_from, made_to, ground, matter, undisclosed, placed, operator, review, lifted, lifted_by, version`
@@ -167,6 +185,7 @@ func (tx *Tx) EraseIdentity(ctx context.Context, customer string) error {
 		`DELETE FROM measure_matches WHERE account IN (SELECT id FROM accounts WHERE customer = ?)`,
 		`DELETE FROM challenges WHERE application IN (SELECT id FROM applications WHERE customer = ?)`,
 		`UPDATE evidence SET sealed = NULL WHERE subject IN (SELECT id FROM subjects WHERE customer = ?)`,
+		`UPDATE hits SET found = NULL, finding = NULL WHERE customer = ?`,
 	} {
 		if err := tx.exec(ctx, nil, q, customer); err != nil {
 			return err
@@ -184,6 +203,11 @@ func (tx *Tx) EraseClaims(ctx context.Context, customer string) error {
 // EraseEvidence removes what was found about a customer's people.
 func (tx *Tx) EraseEvidence(ctx context.Context, customer string) error {
 	return tx.exec(ctx, nil, `DELETE FROM evidence WHERE subject IN (SELECT id FROM subjects WHERE customer = ?)`, customer)
+}
+
+// EraseHits removes the list entries that came close to a customer's people.
+func (tx *Tx) EraseHits(ctx context.Context, customer string) error {
+	return tx.exec(ctx, nil, `DELETE FROM hits WHERE customer = ?`, customer)
 }
 
 // FactsOf lists the sealed facts of the decisions on a customer's file, by decision.
