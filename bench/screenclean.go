@@ -84,7 +84,7 @@ func makeClean(entries []muster.ListEntry, seed uint64, n int) []question {
 	for len(out) < n*60/100 && len(firmsOf) > 0 {
 		f := firms[firmsOf[r.IntN(len(firmsOf))]]
 		a, b := f[r.IntN(len(f))], f[r.IntN(len(f))]
-		cut := 1 + r.IntN(len(a)-1)
+		cut := 1 + r.IntN(len(a)/2)
 		tail := b[min(cut, len(b)-1):]
 		put(question{class: "recombined firm", text: asWritten(r, strings.Join(append(slices.Clone(a[:cut]), tail...), " ")), kind: muster.ListedEntity})
 	}
@@ -122,10 +122,14 @@ func one(r *rand.Rand, words []string) string { return words[r.IntN(len(words))]
 
 // bag is the words of a name in the order of the alphabet.
 func bag(s string) string {
-	w := strings.FieldsFunc(strings.ToLower(s), func(c rune) bool { return c == ' ' || c == ',' || c == '.' || c == '-' || c == '\'' })
+	w := strings.FieldsFunc(strings.ToLower(s), func(c rune) bool { return strings.ContainsRune(" ,.-'()/&\"", c) })
+	// A firm with another form of law is not another firm.
+	w = slices.DeleteFunc(w, func(x string) bool { return len(x) == 1 || slices.Contains(forms, x) })
 	slices.Sort(w)
 	return strings.Join(w, " ")
 }
+
+var forms = strings.Fields("ltd limited llc inc corp corporation company co gmbh ag sa sarl srl ltda de cv sas jsc ooo oao pjsc group holding y and the cia for of in general trading international")
 
 type origin struct {
 	name          string

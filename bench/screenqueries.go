@@ -72,7 +72,7 @@ func makeQuestions(entries []muster.ListEntry, seed uint64, part int) []question
 
 // distort makes a query of one class about one entry; "" where it has nothing of it.
 func distort(r *rand.Rand, class string, e *muster.ListEntry) string {
-	if len(e.Names) == 0 {
+	if len(e.Names) == 0 || e.Kind == muster.ListedAircraft {
 		return ""
 	}
 	n := e.Names[0]
@@ -295,7 +295,7 @@ muhammad mohammad mohammed mohamed mohamad muhammed mahomed
 ahmad ahmed achmad akhmad
 husayn hussein husain hussain hossein houssein husein
 hasan hassan hasan hassen
-yusuf youssef yousef yousuf yusef joseph
+yusuf youssef yousef yousuf yusef
 ibrahim ebrahim ibraheem brahim
 mahmud mahmoud mahmood mehmood
 abdallah abdullah abdalla abdulla
@@ -307,7 +307,6 @@ mustafa mostafa moustapha moustafa
 said saeed sayeed
 jamal gamal djamal
 tariq tarek tarik
-abd al-rahman abdulrahman abdelrahman abdurrahman
 nasir nasser naser
 salih saleh salah
 faysal faisal feisal

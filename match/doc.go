@@ -37,9 +37,11 @@ const (
 type Word struct {
 	Text  string   // [a-z0-9], not empty
 	Raw   string   // as it stood, where Text is what it stands for; else ""
-	Also  []string // other Latin spellings of a word in another script
+	Also  []string // other Latin spellings of a word in another script; what an abbreviation may stand for
 	Sound []Letter // of a script that does not write how it sounds: what its letters may be in Latin, else nil
 	Class Class
+	// Person is its class in a person's name where Organisational is set.
+	Person Class
 	// Organisational is set where Class holds for firms and ships only: "An" is a
 	// person's name, "AN" may be a legal form.
 	Organisational bool

@@ -48,8 +48,8 @@ func Words(dst []Word, name string) []Word {
 			dst = native(dst, p)
 			continue
 		}
-		if n, form := letters(ps[i:]); n > 0 {
-			dst = append(dst, Word{Text: form, Class: Legal, Organisational: true})
+		if n, form, raw := letters(ps[i:]); n > 0 {
+			dst = append(dst, Word{Text: form, Raw: raw, Class: Legal, Organisational: true})
 			i += n - 1
 			continue
 		}
@@ -181,8 +181,7 @@ func baseLetter(r rune) byte {
 
 // letters finds a legal form in single letters: S.A., S A S, A/S. It answers how
 // many pieces the form takes.
-func letters(ps []piece) (int, string) {
-	n := 0
+func letters(ps []piece) (n int, form, raw string) {
 	var buf [6]byte
 	for n < len(ps) && n < len(buf) && len(ps[n].text) == 1 && ps[n].script == scriptLatin {
 		buf[n] = ps[n].text[0]
@@ -190,10 +189,10 @@ func letters(ps []piece) (int, string) {
 	}
 	for ; n >= 2; n-- {
 		if form, ok := legalForms[string(buf[:n])]; ok {
-			return n, form
+			return n, form, string(buf[:n])
 		}
 	}
-	return 0, ""
+	return 0, "", ""
 }
 
 // phrase finds what takes several words: "limited liability company".
@@ -222,6 +221,9 @@ func latinWords(dst []Word, s string) []Word {
 		if s[0] >= '0' && s[0] <= '9' {
 			return append(dst, Word{Text: s, Class: Number})
 		}
+		if s == "y" || s == "e" { // "and", in Spanish, Portuguese and Italian firms
+			return append(dst, Word{Text: s, Class: Particle, Person: Initial, Organisational: true})
+		}
 		return append(dst, Word{Text: s, Class: Initial})
 	}
 	if strings.ContainsAny(s, "0123456789") {
@@ -229,6 +231,9 @@ func latinWords(dst []Word, s string) []Word {
 	}
 	if w, ok := known[s]; ok {
 		return append(dst, w)
+	}
+	if head, ok := faith(s); ok {
+		return append(latinWords(dst, head), wordDin)
 	}
 	if head, tail, ok := compound(s); ok {
 		dst = append(dst, head)
@@ -245,6 +250,17 @@ var (
 	wordAbu = Word{Text: "abu", Class: Particle}
 	wordDin = Word{Text: "din"}
 )
+
+// faith takes apart Nureddin, Najmuddin, Salahudin.
+func faith(s string) (string, bool) {
+	t := strings.TrimSuffix(s, "e")
+	for _, end := range []string{"uddin", "eddin", "iddin", "addin", "udin", "edin"} {
+		if head, ok := strings.CutSuffix(t, end); ok && len(head) >= 3 && !strings.HasPrefix(head, "abd") {
+			return head, true
+		}
+	}
+	return "", false
+}
 
 // compound takes apart what Arabic names write joined or apart at will:
 // Abdulrahman, Abd al-Rahman; Nureddin, Nur al-Din; Abubakar, Abu Bakr.

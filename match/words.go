@@ -1,6 +1,9 @@
 package match
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // legalForms are the forms of firms, folded, to one name for each kind. Sources:
 // ISO 20275 (entity legal forms) for the forms and their abbreviations.
@@ -30,52 +33,74 @@ var known = func() map[string]Word {
 	put(Particle, false, `al el ul ad as ar at an az ash ud ur us il bin ben ibn bint binti bte abu abou umm de del dela da do dos das di du des la las los le les y e i van von den der ter ten zu zur af av the of for and und et ve wa oglu ogli ogly uulu kyzy qizi zade bar mac`)
 	put(Title, false, `mr mrs ms miss dr doctor prof professor sir lord lady dame sheikh shaikh shaykh sheik cheikh shaik sayyid seyyed sayed seyed syed sayyed seyyid said hajj haji hajji haj hadji hadj alhaji hajja mullah mulla mawlawi maulvi moulavi molvi maulavi mawlana maulana ustad ustaz ustadh qari hafiz mufti imam ayatollah hojjatoleslam hojatoleslam allama general gen colonel col major maj captain capt cpt lieutenant lt brigadier brig commander cmdr comandante sergeant sgt admiral adm marshal eng engr engineer ing lic arq ingeniero licenciado senor senora sr sra don dona monsieur mme madame mlle herr frau dipl jr snr senior junior phd md esq esquire excellency honorable president minister prince princess emir amir comrade rev reverend father fr pastor bishop sri shri smt pani gospodin tovarishch signor signora dott dottore avv maitre khwaja agha bey hanim sultan`)
 	put(Title, true, `mv mt ms ss mfv fv`)
-	put(Generic, true, `company companies compania compagnie companhia kompaniya group grupo groupe gruppe grup holding holdings trading trade trdg comercio comercial commercial commerce international internacional internationale internazionale national nacional general enterprise enterprises empresa empresas enterprize
+	put(Legal, true, `company corporation corp co cia cie limited ltd`)
+	put(Generic, true, `companies compania compagnie companhia kompaniya group grupo groupe gruppe grup holding holdings trading trade trdg comercio comercial commercial commerce international internacional internationale internazionale national nacional general enterprise enterprises empresa empresas enterprize
 		industry industries industrial industria industrias industrie service services servicios import imports export exports importacion exportacion importadora exportadora development investment investments inversiones investissement shipping maritime marine management consulting construction constructora engineering technology technologies tech solutions
-		systems system product products productions production agency agencia bureau office organization organisation association asociacion foundation fundacion institute instituto society sociedad societe center centre corporation corp limited ltd firma firm house global world business financial finance logistics transport transportation transportes company co cia cie bros brothers sons partners cooperative cooperativa distribuidora comercializadora supply supplies equipment materials agricola ganadera inmobiliaria torgovy torgoviy dom zavod predpriyatie obshchestvo tijarat sherkat sharikat`)
+		systems system product products productions production agency agencia bureau office organization organisation association asociacion foundation fundacion institute instituto society sociedad societe center centre firma firm house global world business financial finance logistics transport transportation transportes bros brothers sons partners cooperative cooperativa distribuidora comercializadora supply supplies equipment materials agricola ganadera inmobiliaria torgovy torgoviy dom zavod predpriyatie obshchestvo tijarat sherkat sharikat`)
 	put(Particle, true, `en sur im`)
 	for form, to := range legalForms {
 		m[form] = Word{Text: to, Raw: form, Class: Legal, Organisational: true}
 	}
-	// What is written short is one word with what it stands for.
-	for short, long := range table(abbreviations) {
-		w, ok := m[long]
+	// What is written short may be a word of its own too: it keeps its letters.
+	for line := range strings.Lines(abbreviations) {
+		long, shorts, ok := strings.Cut(strings.TrimSpace(line), ":")
 		if !ok {
-			w = Word{Text: long}
+			continue
 		}
-		w.Raw = short
-		m[short] = w
+		for short := range strings.FieldsSeq(shorts) {
+			w, ok := m[short]
+			if !ok {
+				l := m[long]
+				w = Word{Text: short, Class: l.Class, Person: l.Person, Organisational: l.Organisational}
+			}
+			if w.Class == Legal {
+				continue
+			}
+			w.Also = append(slices.Clip(w.Also), long)
+			m[short] = w
+		}
+	}
+	// A rank before a person's name, and a word of firms.
+	for _, rank := range []string{"general", "gen"} {
+		w := m[rank]
+		w.Person = Title
+		m[rank] = w
 	}
 	return m
 }()
 
 // abbreviations are the usual short forms, of firms' words and of names.
 const abbreviations = `
-company: co coy cia cie comp compy cmpny
+company: coy comp compy cmpny
 corporation: corpn crp
 limited: lmtd
 international: intl int intnl internatl internat inter
 national: natl nat nac
+agency: agcy
+state: st
 general: gen genl gral
 group: grp gr gp
 trading: trdg trd tradg
-industries: inds indus indust
-industrial: indl
+industries: inds ind indus indust
+industrial: indl ind indus
+industry: ind
 manufacturing: mfg manuf mfr
 services: svcs svc srvces srvcs srv serv servs
 service: svce
 enterprises: ents entps
-enterprise: ent entp entr
-development: devt develop dvlpmt devel
+enterprise: ent entp entr entpr
+enterprises: ent
+development: dev devt develop dvlpmt devel
 investment: inv invest invt
 investments: invs invts
 import: imp impt
 export: exp expt
 shipping: shpg shipg shp
 management: mgmt mgt mngmt
-construction: constr const constrn
-engineering: engg engrg
-technology: technol
+construction: constr const constrn cons
+engineering: engg engrg eng engr
+technology: technol tech
+technologies: tech
 technologies: techs
 transport: transp trans trnsp
 transportation: transpn
@@ -90,16 +115,20 @@ government: govt gov
 brothers: bros
 communications: comms commns commn
 communication: comm
-commercial: coml comml
+commercial: coml comml comm
+committee: comm
 committee: cttee ctte cmte
 center: ctr cntr
 centre: cntre
-petroleum: petr petrol
-petrochemical: petrochem
+petroleum: petr petrol pet petro
+petrochemical: petrochem petchem
 chemical: chem
+ministry: min
+mining: min
+maria: ma
 electronics: elec electr electron
 electric: elect
-aviation: avn aviat
+aviation: avn aviat av
 airlines: airl
 airways: awys
 pharmaceutical: pharm pharma
@@ -122,7 +151,7 @@ materials: matls
 systems: sys syst
 solutions: soln solns
 holdings: hldgs hldg
-holding: hld
+holding: hld hold hldg
 logistics: log logist
 cooperative: coop
 federation: fed fedn
@@ -185,3 +214,18 @@ func table(text string) map[string]string {
 	}
 	return m
 }
+
+// NearLegal reports a word that is one slip from a legal form of four letters or more.
+func NearLegal(s string) bool {
+	if len(s) < 4 || len(s) > 9 {
+		return false
+	}
+	for _, f := range longForms {
+		if Slips(s, f, 1) <= 1 {
+			return true
+		}
+	}
+	return false
+}
+
+var longForms = strings.Fields("ltda gmbh sarl limited incorporated corporation company ojsc pjsc llc")

@@ -88,7 +88,7 @@ func (x *Index) Explain(q *muster.ScreeningQuery, list, id string, o Options) (E
 
 func (x *Index) explain(s *scratch, n *name, t *tracing, e *Explanation) {
 	ts := x.tokens[n.tokens : n.tokens+uint32(n.n)]
-	factor := 1 + lostThin*t.thin
+	factor := 1 + P.Thin*t.thin
 	e.Thin = round(float64(factor))
 	weigh := func(w *word) float32 {
 		if n.org {
@@ -105,11 +105,11 @@ func (x *Index) explain(s *scratch, n *name, t *tracing, e *Explanation) {
 			row.Query = spaced(row.Query, surface(s.words[i].Word))
 			w := weigh(&s.words[i]) / t.queryAll
 			share += w
-			lost += lostQuery * w * (1 - a.query[i])
+			lost += P.LostQuery * w * (1 - a.query[i])
 		}
 		for j := p.t; j < p.t+p.tn; j++ {
 			row.Name = spaced(row.Name, x.words.text[ts[j].word])
-			lost += lostName * ts[j].weight / t.nameAll * (1 - a.name[j])
+			lost += P.LostName * ts[j].weight / t.nameAll * (1 - a.name[j])
 		}
 		row.Share, row.Lost = round(float64(share)), round(float64(lost*factor))
 		e.Pairs = append(e.Pairs, row)
@@ -117,13 +117,13 @@ func (x *Index) explain(s *scratch, n *name, t *tracing, e *Explanation) {
 	for i := range s.words {
 		if !a.taken[i] {
 			w := weigh(&s.words[i]) / t.queryAll
-			e.QueryOnly = append(e.QueryOnly, Alone{surface(s.words[i].Word), classNames[classIn(s.words[i].Word, n.org)], round(float64(w)), round(float64(lostQuery * w * factor))})
+			e.QueryOnly = append(e.QueryOnly, Alone{surface(s.words[i].Word), classNames[classIn(s.words[i].Word, n.org)], round(float64(w)), round(float64(P.LostQuery * w * factor))})
 		}
 	}
 	for j := range ts {
 		if !a.have[j] {
 			w := ts[j].weight / t.nameAll
-			e.NameOnly = append(e.NameOnly, Alone{x.words.text[ts[j].word], classNames[ts[j].class], round(float64(w)), round(float64(lostName * w * ts[j].missed * factor))})
+			e.NameOnly = append(e.NameOnly, Alone{x.words.text[ts[j].word], classNames[ts[j].class], round(float64(w)), round(float64(P.LostName * w * ts[j].missed * factor))})
 		}
 	}
 }

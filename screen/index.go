@@ -141,6 +141,9 @@ func build(entries []muster.ListEntry, reads reading) (*Index, error) {
 			drafts = append(drafts, draft{name{entry: int32(i), index: uint16(j), n: uint8(len(words)), weak: n.Quality == muster.NameWeak, org: org}, words, comma})
 			for _, w := range words {
 				count(x.words.add(w.Text, true), i)
+				for _, a := range w.Also { // what it may stand for
+					count(x.words.add(a, true), i)
+				}
 			}
 		}
 	}
@@ -153,9 +156,6 @@ func build(entries []muster.ListEntry, reads reading) (*Index, error) {
 	join := func(name int, at, n int, words ...match.Word) {
 		b.Reset()
 		for _, w := range words {
-			if w.Class == match.Legal {
-				return
-			}
 			b.WriteString(surface(w))
 		}
 		if b.Len() < minJoined || b.Len() > maxJoined {
@@ -170,6 +170,11 @@ func build(entries []muster.ListEntry, reads reading) (*Index, error) {
 	}
 	for i := range drafts {
 		ws := drafts[i].words
+		for k, w := range ws {
+			for _, a := range w.Also {
+				joins = append(joins, joined{x.words.byText[a], posting{uint32(i), uint8(k), 1}})
+			}
+		}
 		for k := 0; k+1 < len(ws); k++ {
 			join(i, k, 2, ws[k], ws[k+1])
 			if k+2 < len(ws) && len(surface(ws[k]))+len(surface(ws[k+1]))+len(surface(ws[k+2])) <= 14 {
@@ -190,25 +195,14 @@ func build(entries []muster.ListEntry, reads reading) (*Index, error) {
 		}
 		x.names = append(x.names, d.name)
 	}
-	flat := make([]struct {
-		word int32
-		posting
-	}, 0, len(x.tokens)+len(joins))
+	flat := make([]joined, 0, len(x.tokens)+len(joins))
 	for i := range x.names {
 		n := &x.names[i]
 		for k := range int(n.n) {
-			flat = append(flat, struct {
-				word int32
-				posting
-			}{x.tokens[int(n.tokens)+k].word, posting{uint32(i), uint8(k), 1}})
+			flat = append(flat, joined{x.tokens[int(n.tokens)+k].word, posting{uint32(i), uint8(k), 1}})
 		}
 	}
-	for _, j := range joins {
-		flat = append(flat, struct {
-			word int32
-			posting
-		}{j.word, j.posting})
-	}
+	flat = append(flat, joins...)
 	x.start = make([]uint32, len(x.words.text)+1)
 	for _, p := range flat {
 		x.start[p.word+1]++
@@ -248,7 +242,7 @@ func surface(w match.Word) string {
 // classIn is the class of a word in a name of a firm, or of a person.
 func classIn(w match.Word, org bool) match.Class {
 	if w.Organisational && !org {
-		return match.Plain
+		return w.Person
 	}
 	return w.Class
 }
@@ -343,4 +337,14 @@ func (x *Index) Subset(keep func(*muster.ListEntry) bool) *Index {
 	}
 	s.take(entries)
 	return s
+}
+
+// Size is about how many bytes the index keeps, its entries not counted.
+func (x *Index) Size() int {
+	v := x.words
+	n := len(v.arena) + 8*(len(v.deletes.pairs)+len(v.keys.pairs)+len(v.joined.pairs)) + 4*(len(v.deletes.start)+len(v.keys.start)+len(x.start)) + 8*len(x.posts)
+	for _, t := range v.text {
+		n += len(t) + 16 + 8 + 4 + 1 + 40 // itself, its head, sounds, weight, plain, a place in the map
+	}
+	return n + len(x.names)*32 + len(x.tokens)*20 + len(x.entries)*60
 }

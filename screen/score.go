@@ -10,20 +10,18 @@ import (
 // name lacks is lost, and so is, at a lower price, what the name has and the query
 // does not say. A loss counts more where little has matched: "Ali Hassan" in a longer
 // name is less than two rare words in one.
-const (
-	lostQuery = 0.9
-	lostName  = 0.5
-	lostThin  = 0.8 // how much more a loss counts where nothing matched
-	thinBelow = 7.0 // nats of matched words over which that fades
-	misorder  = 0.01
-)
+type Params struct {
+	LostQuery, LostName, Fuzzy, Steep, Thin, ThinBelow, Base, BaseBelow, Misorder, InitialQ, InitialN, SlipCost, Letter, Short float32
+}
+
+var P = Params{LostQuery: 0.9, LostName: 0.5, Fuzzy: 1, Steep: 2.5, Thin: 1.5, ThinBelow: 7, Base: 0.1, BaseBelow: 5, Misorder: 0.01, InitialQ: 0.9, InitialN: 0.75, SlipCost: 5, Letter: 2.3, Short: 1.1}
 
 // maxScore bounds the score of a name that has matched some weight of the query.
 func maxScore(total, matched float32) float32 {
 	if total <= 0 || matched >= total {
 		return 1
 	}
-	return 1 - lostQuery*(1-matched/total)
+	return 1 - P.LostQuery*(1-matched/total)
 }
 
 // aligner is the memory of one alignment.
@@ -79,7 +77,11 @@ func (x *Index) score(s *scratch, nameID uint32, trace *tracing) float32 {
 			for j := rec.at; j < rec.at+rec.n; j++ {
 				w += ts[j].weight
 			}
-			if v := gain(rec.sim) * w; v > bestValue {
+			v := gain(rec.sim) * w
+			if u.n == 1 && rec.n == 1 && rec.sim >= 0.97 {
+				v += 100 // what is the same is not joined with a neighbour
+			}
+			if v > bestValue {
 				best, bestValue = r, v
 			}
 		}
@@ -105,31 +107,54 @@ func (x *Index) score(s *scratch, nameID uint32, trace *tracing) float32 {
 		queryAll += w
 		queryLost += w * (1 - a.query[i])
 	}
+	exact := len(s.words) == len(ts)
 	for j := range ts {
 		t := &ts[j]
 		nameAll += t.weight
 		if a.have[j] {
 			nameLost += t.weight * (1 - a.name[j])
-			if t.class != match.Legal && t.class != match.Initial {
-				matched += t.weight * a.name[j]
-			}
 		} else {
 			nameLost += t.weight * t.missed
+			exact = false
 		}
 	}
 	if queryAll <= 0 || nameAll <= 0 {
 		return 0
 	}
-	loss := lostQuery*queryLost/queryAll + lostName*nameLost/nameAll
-	loss *= 1 + lostThin*float32(math.Exp(-float64(matched)/thinBelow))
+	for _, p := range a.pairs {
+		var w float32
+		for j := p.t; j < p.t+p.tn; j++ {
+			if ts[j].class != match.Legal {
+				w += ts[j].weight
+			}
+		}
+		if p.how == "initial" {
+			matched += 1.2
+			exact = false
+			continue
+		}
+		if p.sim < 0.999 {
+			exact = false
+			n := float32(len(x.words.text[ts[p.t].word]))
+			slips := (1 - p.sim) * n / 0.85
+			w = min(w, max(0, n*P.Letter-P.SlipCost*slips))
+		}
+		matched += w
+	}
+	thin := float32(math.Exp(-float64(matched / P.ThinBelow)))
+	loss := P.LostQuery*queryLost/queryAll + P.LostName*nameLost/nameAll
+	loss *= 1 + P.Thin*thin
+	if !exact {
+		loss += P.Base * float32(math.Exp(-float64(matched/P.BaseBelow)))
+	}
 	if a.disorder() {
-		loss += misorder
+		loss += P.Misorder
 	}
 	score := min(1, max(0, 1-loss))
 	if trace != nil {
 		trace.pairs = append(trace.pairs[:0], a.pairs...)
 		trace.queryAll, trace.nameAll = queryAll, nameAll
-		trace.thin = float32(math.Exp(-float64(matched) / thinBelow))
+		trace.thin = thin
 	}
 	return score
 }
@@ -180,9 +205,9 @@ func (x *Index) initials(s *scratch, ts []token, org bool) {
 			t := &ts[j]
 			if w.Class == match.Initial && (t.class == match.Plain || t.class == match.Initial) || t.class == match.Initial && w.Class == match.Plain && !org {
 				a.taken[i], a.have[j] = true, true
-				a.query[i], a.name[j] = 0.9, 0.75
+				a.query[i], a.name[j] = P.InitialQ, P.InitialN
 				if t.class == match.Initial {
-					a.query[i], a.name[j] = 0.75, 0.9
+					a.query[i], a.name[j] = P.InitialN, P.InitialQ
 				}
 				a.pairs = append(a.pairs, aligned{i, 1, j, 1, 0, 0.75, "initial"})
 				break

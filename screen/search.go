@@ -181,7 +181,7 @@ func (x *Index) look(s *scratch, m match.Word) word {
 				v.find(&s.finder, a, 0.97, false, false)
 			}
 			if m.Sound != nil {
-				v.findSound(&s.finder, m.Sound)
+				v.findSound(&s.finder, m.Sound, false)
 			}
 		}
 	} else if id, ok := v.byText[m.Text]; ok {
@@ -196,7 +196,16 @@ func (x *Index) look(s *scratch, m match.Word) word {
 			w.unknown = false
 		}
 	}
-	w.org = classWeight(classIn(m, true), w.base)
+	org := w.base
+	class := classIn(m, true)
+	if w.unknown && class == match.Plain {
+		if len(m.Text) <= 3 { // too short to tell much: as often as not a legal form mistyped
+			org = min(org, float32(len(m.Text))*P.Short)
+		} else if match.NearLegal(m.Text) {
+			class = match.Legal
+		}
+	}
+	w.org = classWeight(class, org)
 	w.per = classWeight(classIn(m, false), w.base)
 	return w
 }
@@ -212,19 +221,45 @@ func (s *scratch) keep(found []alike) []alike {
 func (x *Index) joined(s *scratch, at, n int) {
 	b := s.joinBuf[:0]
 	var weight float32
+	exact, sound := false, false
 	for _, w := range s.words[at : at+n] {
-		if w.Class == match.Legal {
-			return
-		}
 		b = append(b, surface(w.Word)...)
 		weight += max(w.org, w.per)
+		exact = exact || w.Class == match.Initial
+		sound = sound || w.Sound != nil
 	}
 	s.joinBuf = b
+	if sound && !x.reads.noSounds {
+		x.joinedSound(s, at, n, weight)
+		return
+	}
 	if len(b) < minJoined || len(b) > maxJoined || n == 3 && len(b) > 16 {
 		return
 	}
 	s.next()
 	x.words.find(&s.finder, string(b), 0.99, true, true)
+	if exact { // a letter beside a word is not a slip in it
+		s.found = slices.DeleteFunc(s.found, func(a alike) bool { return a.sim < 0.99 })
+	}
+	if len(s.found) > 0 {
+		s.units = append(s.units, unit{uint8(at), uint8(n), weight, s.keep(s.found)})
+	}
+}
+
+// joinedSound looks up neighbours of a script without vowels as one word.
+func (x *Index) joinedSound(s *scratch, at, n int, weight float32) {
+	var sound []match.Letter
+	for _, w := range s.words[at : at+n] {
+		if w.Sound != nil {
+			sound = append(sound, w.Sound...)
+			continue
+		}
+		for i := range len(w.Text) {
+			sound = append(sound, match.Letter{w.Text[i : i+1]})
+		}
+	}
+	s.next()
+	x.words.findSound(&s.finder, sound, true)
 	if len(s.found) > 0 {
 		s.units = append(s.units, unit{uint8(at), uint8(n), weight, s.keep(s.found)})
 	}
@@ -234,9 +269,9 @@ func (x *Index) joined(s *scratch, at, n int) {
 func gain(sim float32) float32 {
 	switch {
 	case sim >= 0.85:
-		return sim
+		return 1 - P.Fuzzy*(1-sim)
 	case sim >= minSimilar:
-		return 0.85 - (0.85-sim)*2.5
+		return max(0.05, 1-P.Fuzzy*0.15-(0.85-sim)*P.Steep)
 	}
 	return 0
 }

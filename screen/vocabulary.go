@@ -20,8 +20,8 @@ type vocabulary struct {
 	byText map[string]int32
 
 	deletes buckets // words with up to two letters left out
-	keys    buckets // consonants
-	sorted  []int32 // plain words in order, for those that begin alike
+	keys    buckets // consonants of plain words
+	joined  buckets // and of joined ones, for scripts without vowels
 }
 
 type span struct {
@@ -38,7 +38,7 @@ func (v *vocabulary) soundsOf(w int32) []byte {
 const (
 	minJoined  = 5  // letters of neighbours joined
 	maxJoined  = 24 //
-	minSimilar = 0.66
+	minSimilar = 0.56
 	manyAlike  = 96 // words of one consonant key that are compared at most
 )
 
@@ -60,21 +60,21 @@ func (v *vocabulary) add(text string, plain bool) int32 {
 
 // finish makes the tables. entriesWith is in how many entries a word stands.
 func (v *vocabulary) finish(entriesWith []int32, entries int) {
-	var del, key []pair
+	var del, key, joined []pair
 	var buf []byte
 	for w, text := range v.text {
 		n := slipsLookedFor(len(text), v.plain[w])
 		del = appendDeletes(del, text, n, int32(w))
-		if v.plain[w] {
-			v.sorted = append(v.sorted, int32(w))
-			buf = match.AppendKey(buf[:0], v.soundsOf(int32(w)))
-			if len(buf) >= 2 {
-				key = append(key, pair{hash(string(buf)), int32(w)})
-			}
+		buf = match.AppendKey(buf[:0], v.soundsOf(int32(w)))
+		switch {
+		case len(buf) == 0:
+		case v.plain[w]:
+			key = append(key, pair{hashBytes(buf), int32(w)})
+		case len(text) <= 16:
+			joined = append(joined, pair{hashBytes(buf), int32(w)})
 		}
 	}
-	v.deletes, v.keys = makeBuckets(del), makeBuckets(key)
-	slices.SortFunc(v.sorted, func(a, b int32) int { return cmp.Compare(v.text[a], v.text[b]) })
+	v.deletes, v.keys, v.joined = makeBuckets(del), makeBuckets(key), makeBuckets(joined)
 
 	// A word is as common as all its spellings together.
 	v.weight = make([]float32, len(v.text))
@@ -312,20 +312,29 @@ func (v *vocabulary) find(f *finder, text string, most float32, joined, plainOnl
 }
 
 // findSound collects the words that may be spellings of letters without vowels.
-func (v *vocabulary) findSound(f *finder, sound []match.Letter) {
+func (v *vocabulary) findSound(f *finder, sound []match.Letter, joined bool) {
 	f.keys = match.AppendSoundKeys(f.keys[:0], sound)
 	for _, k := range f.keys {
-		if len(k) == 0 {
+		h := hashBytes(k)
+		ps := v.keys.of(h)
+		v.tryAll(f, sound, ps)
+		if !joined {
+			v.tryAll(f, sound, v.joined.of(h))
+		}
+	}
+}
+
+func (v *vocabulary) tryAll(f *finder, sound []match.Letter, ps []pair) {
+	for i, p := range ps {
+		if i >= manyAlike*4 {
+			return
+		}
+		if f.seen[p.id] == f.turn {
 			continue
 		}
-		for _, p := range v.keys.of(hashBytes(k)) {
-			if f.seen[p.id] == f.turn {
-				continue
-			}
-			f.seen[p.id] = f.turn
-			if s := match.SoundSimilarity(sound, v.text[p.id]); s >= minSimilar {
-				f.found = append(f.found, alike{p.id, s})
-			}
+		f.seen[p.id] = f.turn
+		if s := match.SoundSimilarity(sound, v.text[p.id]); s >= minSimilar {
+			f.found = append(f.found, alike{p.id, s})
 		}
 	}
 }
