@@ -35,11 +35,13 @@ const (
 
 // Word is one word of a name.
 type Word struct {
-	Text  string   // [a-z0-9], not empty
-	Raw   string   // as it stood, where Text is what it stands for; else ""
-	Also  []string // other Latin spellings of a word in another script; what an abbreviation may stand for
-	Sound []Letter // of a script that does not write how it sounds: what its letters may be in Latin, else nil
-	Class Class
+	Text   string   // [a-z0-9], not empty
+	Raw    string   // as it stood, where Text is what it stands for; else ""
+	Also   []string // other Latin spellings of a word in another script; what an abbreviation may stand for
+	Sound  []Letter // of a script that does not write how it sounds: what its letters may be in Latin, else nil
+	Short  bool     // an abbreviation: Also is what it may stand for
+	Native bool     // of another script: Also are readings of it, as good as Text
+	Class  Class
 	// Person is its class in a person's name where Organisational is set.
 	Person Class
 	// Organisational is set where Class holds for firms and ships only: "An" is a

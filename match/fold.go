@@ -45,7 +45,11 @@ func Words(dst []Word, name string) []Word {
 	for i := 0; i < len(ps) && len(dst)-start < MaxWords; i++ {
 		p := ps[i]
 		if p.script != scriptLatin {
+			from := len(dst)
 			dst = native(dst, p)
+			for k := from; k < len(dst); k++ {
+				dst[k].Native = true
+			}
 			continue
 		}
 		if n, form, raw := letters(ps[i:]); n > 0 {
@@ -209,7 +213,7 @@ func phrase(ps []piece) (int, Word) {
 			}
 		}
 		if same {
-			return len(p.words), Word{Text: p.form, Class: Legal, Organisational: true}
+			return len(p.words), Word{Text: p.form, Raw: p.raw, Class: Legal, Organisational: true}
 		}
 	}
 	return 0, Word{}
@@ -226,11 +230,18 @@ func latinWords(dst []Word, s string) []Word {
 		}
 		return append(dst, Word{Text: s, Class: Initial})
 	}
-	if strings.ContainsAny(s, "0123456789") {
+	if i := strings.IndexAny(s, "0123456789"); i >= 0 {
+		// A number written close to its word: Sanchi2.
+		if tail := s[i:]; i >= 3 && strings.Trim(tail, "0123456789") == "" {
+			return append(latinWords(dst, s[:i]), Word{Text: tail, Class: Number})
+		}
 		return append(dst, Word{Text: s, Class: Number})
 	}
 	if w, ok := known[s]; ok {
 		return append(dst, w)
+	}
+	if also, ok := sameNames[s]; ok {
+		return append(dst, Word{Text: s, Also: also})
 	}
 	if head, ok := faith(s); ok {
 		return append(latinWords(dst, head), wordDin)
@@ -246,7 +257,7 @@ func latinWords(dst []Word, s string) []Word {
 }
 
 var (
-	wordAbd = Word{Text: "abd"}
+	wordAbd = Word{Text: "abdul"}
 	wordAbu = Word{Text: "abu", Class: Particle}
 	wordDin = Word{Text: "din"}
 )

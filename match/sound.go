@@ -151,12 +151,11 @@ func makeExchange() *[128][128]uint8 {
 	}
 	set(10, "Oo", "Ou", "Ei", "Ee", "JZ", "Jj", "vw", "Dd", "Tt", "kq", "ZC")
 	set(15, "ou", "ei", "iy", "jy", "AO", "Ea", "Gg", "Xh", "XK", "kc")
-	set(20, "ae", "Aa", "Ao", "sz", "Xk", "Zj", "CS", "Dz", "cs", "wu", "wO", "Gq", "Ei", "yE", "Qc", "Qs")
-	set(30, "ao", "zZ", "Ts", "Xq", "Qz", "jg", "jZ", "vf", "Jg", "SC", "Jz", "cQ", "bp", "hG", "ye", "vu", "wo", "yi")
-	set(35, "Ss", "dt", "qg", "CJ", "Cj", "TD", "kg", "GX", "cC", "Zz", "ij", "rG")
-	set(50, "bv", "fw", "Sj", "SZ", "XC", "Cc", "kC")
-	set(60, "mn", "lr", "fp", "jh", "td")
-	set(35, "dt")
+	set(20, "ae", "Aa", "Ao", "sz", "Xk", "Zj", "Dz", "cs", "wu", "wO", "Gq", "Ei", "yE", "Qc", "Qs")
+	set(30, "ao", "zZ", "Ts", "Xq", "Qz", "jg", "jZ", "vf", "Jg", "Jz", "cQ", "bp", "ye", "vu", "wo", "yi")
+	set(35, "qg", "CJ", "Cj", "TD", "kg", "GX", "cC", "Zz", "ij", "rG")
+	set(50, "SC", "Ss", "dt", "bv", "fw", "Sj", "SZ", "XC", "Cc", "kC")
+	set(60, "hG", "mn", "lr", "fp", "jh")
 	return &t
 }
 
@@ -290,7 +289,8 @@ func Similarity(a, b string, as, bs []byte) float32 {
 	if cost > 300 {
 		return 0
 	}
-	return max(0, 1-0.0085*float32(cost)/float32(n))
+	// In a short word the same difference tells more.
+	return max(0, 1-0.0085*float32(cost)*(0.7+1.6/float32(n))/float32(n))
 }
 
 // AppendKey appends the consonants of a word as they are told apart in every script:

@@ -13,7 +13,7 @@ ltd: ltd limited ltee lte
 inc: inc incorporated
 corp: corp corporation corporacion corporacao korporatsiya
 plc: plc
-jsc: jsc ojsc cjsc pjsc oao zao pao ao aot pat sa sas sab sau saic sapi safi ag spa nv ab as asa oyj oy aps akb at ad dd doel pt tbk bhd berhad psc pjs kaa mmc qsc saoc saog kscc kpsc sal saa sac scs kgaa se scarl scrl
+jsc: jsc ojsc cjsc pjsc oao zao pao ao aot pat sa sas sab sau saic sapi safi ag spa nv ab as asa oyj oy aps akb at ad dd doel pt tbk bhd berhad psc pjs kaa mmc qsc saoc saog kscc kpsc sal saa sacv jointstock sabcv sac scs kgaa se scarl scrl
 llp: llp lp gp kg ohg kk gk kd cv snc sc scpa
 sole: ip chp eirl fop
 pty: pty pte pvt private proprietary
@@ -57,8 +57,12 @@ var known = func() map[string]Word {
 				continue
 			}
 			w.Also = append(slices.Clip(w.Also), long)
+			w.Short = true
 			m[short] = w
 		}
+	}
+	for w := range strings.FieldsSeq("abd abdel abdal abdoul abdol abdur abdus abdun abdud") {
+		m[w] = Word{Text: "abdul", Raw: w}
 	}
 	// A rank before a person's name, and a word of firms.
 	for _, rank := range []string{"general", "gen"} {
@@ -170,15 +174,15 @@ jose: jse
 `
 
 type sequence struct {
-	words []string
-	form  string
+	words     []string
+	form, raw string
 }
 
 // phrases are the long names of legal forms, by their first word.
 var phrases = func() map[string][]sequence {
 	m := map[string][]sequence{}
 	for _, row := range [][2]string{
-		{"limited liability company", "llc"}, {"limited liability partnership", "llp"}, {"joint stock company", "jsc"}, {"public joint stock company", "jsc"}, {"open joint stock company", "jsc"}, {"closed joint stock company", "jsc"},
+		{"limited liability company", "llc"}, {"limited liability", "llc"}, {"ltd liability", "llc"}, {"limited liability partnership", "llp"}, {"joint stock company", "jsc"}, {"joint stock", "jsc"}, {"public joint stock", "jsc"}, {"open joint stock", "jsc"}, {"closed joint stock", "jsc"}, {"public joint stock company", "jsc"}, {"open joint stock company", "jsc"}, {"closed joint stock company", "jsc"},
 		{"public limited company", "plc"}, {"public company limited", "plc"}, {"private limited", "ltd"}, {"pvt ltd", "ltd"}, {"pte ltd", "ltd"}, {"pty ltd", "ltd"}, {"co ltd", "ltd"}, {"company ltd", "ltd"}, {"company limited", "ltd"}, {"co limited", "ltd"}, {"co inc", "inc"}, {"sdn bhd", "sdn"},
 		{"s a de c v", "sa"}, {"sa de cv", "sa"}, {"s de r l de c v", "llc"}, {"s de rl de cv", "llc"}, {"sociedad anonima de capital variable", "sa"}, {"de c v", "sa"}, {"de cv", "sa"}, {"de r l", "llc"}, {"sociedad anonima", "sa"}, {"sociedad de responsabilidad limitada", "llc"}, {"sociedad limitada", "llc"}, {"societe anonyme", "sa"}, {"societe a responsabilite limitee", "llc"},
 		{"societa per azioni", "spa"}, {"gesellschaft mit beschrankter haftung", "llc"}, {"anonim sirketi", "as"}, {"anonim sirket", "as"}, {"limited sirketi", "ltd"}, {"ltd sti", "ltd"}, {"ltd stl", "ltd"}, {"sanayi ve ticaret", "sanayi"}, {"san ve tic", "sanayi"}, {"sanayi ticaret", "sanayi"},
@@ -186,7 +190,7 @@ var phrases = func() map[string][]sequence {
 		{"free zone company", "fze"}, {"free zone establishment", "fze"}, {"c por a", "cpora"},
 	} {
 		words := strings.Fields(row[0])
-		m[words[0]] = append(m[words[0]], sequence{words, row[1]})
+		m[words[0]] = append(m[words[0]], sequence{words, row[1], strings.Join(words, "")})
 	}
 	for _, rows := range m { // the longest first
 		for i := range rows {

@@ -147,7 +147,7 @@ func (x *Index) score(s *scratch, nameID uint32, trace *tracing) float32 {
 	if !exact {
 		loss += P.Base * float32(math.Exp(-float64(matched/P.BaseBelow)))
 	}
-	if a.disorder() {
+	if a.disorder(n.org) {
 		loss += P.Misorder
 	}
 	score := min(1, max(0, 1-loss))
@@ -178,8 +178,12 @@ func (a *aligner) pair(p aligned) {
 	a.pairs = append(a.pairs, p)
 }
 
-// disorder reports words that stand in another order than in the name.
-func (a *aligner) disorder() bool {
+// disorder reports words that stand in another order than in the name. A family name
+// that comes first is none: then all that follows it comes before it in the name.
+func (a *aligner) disorder(org bool) bool {
+	if len(a.pairs) < 2 || !org && a.turned() {
+		return false
+	}
 	for i, p := range a.pairs {
 		for _, o := range a.pairs[i+1:] {
 			if (p.q < o.q) != (p.t < o.t) {
@@ -188,6 +192,23 @@ func (a *aligner) disorder() bool {
 		}
 	}
 	return false
+}
+
+// turned reports that the name was cut once and its parts exchanged.
+func (a *aligner) turned() bool {
+	falls := 0
+	for i, p := range a.pairs {
+		next := -1
+		for k, o := range a.pairs { // the pair that follows p in the query
+			if o.q > p.q && (next < 0 || o.q < a.pairs[next].q) {
+				next = k
+			}
+		}
+		if next >= 0 && a.pairs[next].t < a.pairs[i].t {
+			falls++
+		}
+	}
+	return falls <= 1
 }
 
 // initials pairs what is left: a letter with a word that begins with it.
@@ -203,7 +224,8 @@ func (x *Index) initials(s *scratch, ts []token, org bool) {
 				continue
 			}
 			t := &ts[j]
-			if w.Class == match.Initial && (t.class == match.Plain || t.class == match.Initial) || t.class == match.Initial && w.Class == match.Plain && !org {
+			class := classIn(w.Word, org)
+			if class == match.Initial && (t.class == match.Plain || t.class == match.Initial) || t.class == match.Initial && class == match.Plain && !org {
 				a.taken[i], a.have[j] = true, true
 				a.query[i], a.name[j] = P.InitialQ, P.InitialN
 				if t.class == match.Initial {

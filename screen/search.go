@@ -25,6 +25,7 @@ type word struct {
 	base     float32 // what it would weigh if it were of no class
 	org, per float32 // what it weighs against a firm, and against a person
 	found    []alike // of the lists
+	known    bool    // it is a word of the lists as it stands
 	unknown  bool    // no word of the lists is it, or nearly it
 }
 
@@ -166,6 +167,16 @@ func (x *Index) prepare(s *scratch, text string) bool {
 			x.joined(s, i, n)
 		}
 	}
+	// LogarcheoS.A.S.: letters that belong to the word before them.
+	for i := range s.words {
+		n := 1
+		for i+n < len(s.words) && n < 6 && len(s.words[i+n].Text) == 1 {
+			n++
+		}
+		if n > 3 {
+			x.joined(s, i, n)
+		}
+	}
 	return true
 }
 
@@ -177,8 +188,12 @@ func (x *Index) look(s *scratch, m match.Word) word {
 	if m.Class != match.Initial && (m.Sound == nil || !x.reads.noSounds) {
 		v.find(&s.finder, m.Text, 1, false, x.reads.noSounds)
 		if !x.reads.noSounds {
+			most := float32(custom)
+			if m.Native || m.Short {
+				most = 1 // a reading, or what an abbreviation stands for
+			}
 			for _, a := range m.Also {
-				v.find(&s.finder, a, 0.97, false, false)
+				v.find(&s.finder, a, most, false, false)
 			}
 			if m.Sound != nil {
 				v.findSound(&s.finder, m.Sound, false)
@@ -198,15 +213,25 @@ func (x *Index) look(s *scratch, m match.Word) word {
 	}
 	org := w.base
 	class := classIn(m, true)
-	if w.unknown && class == match.Plain {
-		if len(m.Text) <= 3 { // too short to tell much: as often as not a legal form mistyped
-			org = min(org, float32(len(m.Text))*P.Short)
-		} else if match.NearLegal(m.Text) {
-			class = match.Legal
+	per := w.base
+	if id, ok := v.byText[m.Text]; ok && v.plain[id] {
+		w.known = true
+	} else if share := match.Common(m.Text); share > 0 {
+		w.known = true
+		w.base = min(w.base, weightOf(share*fewEntries, fewEntries))
+		org, per = min(org, w.base), min(per, w.base)
+	}
+	if w.unknown && len(m.Text) <= 3 { // too short to tell much: as often as not a legal form, or a particle, mistyped
+		org = min(org, float32(len(m.Text))*P.Short)
+		if len(m.Text) <= 2 {
+			per = min(per, float32(len(m.Text))*P.Short)
 		}
 	}
+	if !w.known && class == match.Plain && match.NearLegal(m.Text) {
+		class = match.Legal
+	}
 	w.org = classWeight(class, org)
-	w.per = classWeight(classIn(m, false), w.base)
+	w.per = classWeight(classIn(m, false), per)
 	return w
 }
 
@@ -233,11 +258,11 @@ func (x *Index) joined(s *scratch, at, n int) {
 		x.joinedSound(s, at, n, weight)
 		return
 	}
-	if len(b) < minJoined || len(b) > maxJoined || n == 3 && len(b) > 16 {
+	if len(b) < minJoined || len(b) > maxJoined || n == 3 && len(b) > 20 {
 		return
 	}
 	s.next()
-	x.words.find(&s.finder, string(b), 0.99, true, true)
+	x.words.find(&s.finder, string(b), 1, true, true)
 	if exact { // a letter beside a word is not a slip in it
 		s.found = slices.DeleteFunc(s.found, func(a alike) bool { return a.sim < 0.99 })
 	}
@@ -293,7 +318,7 @@ func (x *Index) gather(s *scratch, floor float32) {
 	var total, initials float32 // the least that the query may weigh
 	for i := range s.words {
 		total += min(s.words[i].org, s.words[i].per)
-		if s.words[i].Class == match.Initial {
+		if classIn(s.words[i].Word, false) == match.Initial {
 			initials += s.words[i].per
 		}
 	}
@@ -386,7 +411,7 @@ func (x *Index) rank(s *scratch, floor float32, limit int) {
 	var total, initials float32
 	for i := range s.words {
 		total += min(s.words[i].org, s.words[i].per)
-		if s.words[i].Class == match.Initial {
+		if classIn(s.words[i].Word, false) == match.Initial {
 			initials += s.words[i].per
 		}
 	}

@@ -36,8 +36,9 @@ func (v *vocabulary) soundsOf(w int32) []byte {
 
 // The limits of what is looked for.
 const (
-	minJoined  = 5  // letters of neighbours joined
-	maxJoined  = 24 //
+	minJoined  = 4    // letters of neighbours joined
+	maxJoined  = 32   //
+	custom     = 0.95 // names that are one by custom, abbreviations
 	minSimilar = 0.56
 	manyAlike  = 96 // words of one consonant key that are compared at most
 )
@@ -92,7 +93,7 @@ func (v *vocabulary) finish(entriesWith []int32, entries int) {
 				}
 			}
 		}
-		with += common(v.text[w]) * n
+		with += match.Common(v.text[w]) * n
 		v.weight[w] = weightOf(with, n)
 	}
 }
