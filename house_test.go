@@ -336,6 +336,7 @@ var dependencies = []string{
 	"github.com/prometheus/client_golang",
 	"github.com/rogpeppe/go-internal",
 	"github.com/spf13/cobra",
+	"github.com/xrash/smetrics",
 	"github.com/yuin/goldmark",
 	"go.opentelemetry.io/otel",
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp",

@@ -139,26 +139,46 @@ type origin struct {
 // origins are common given and family names, written by hand from lists of the most
 // frequent ones in those countries.
 var origins = []origin{
-	{"West African", strings.Fields("Chinedu Ngozi Emeka Oluwaseun Adebayo Folake Ifeoma Chukwuemeka Kwame Kofi Ama Akosua Yaw Abena Mamadou Aminata Fatoumata Moussa Ousmane Cheikh Aissatou Ibrahima Boubacar Seydou Adama Mariama Kelechi Tunde Babatunde Yetunde Amadou Modou Lamin"),
-		strings.Fields("Okafor Okonkwo Adeyemi Balogun Eze Nwosu Mensah Owusu Boateng Asante Osei Appiah Diallo Traore Coulibaly Ndiaye Diop Fall Sow Keita Toure Cisse Kone Ouattara Sanogo Camara Barry Bah Jallow Ceesay Olawale Ogunleye Ibe Obi")},
-	{"Arabic", strings.Fields("Mohammed Ahmed Ali Omar Youssef Hassan Khaled Ibrahim Mahmoud Mustafa Abdullah Fatima Aisha Maryam Layla Nour Sara Karim Tarek Samir Walid Ziad Rami Bilal Hamza Anas Zaid Faisal Salman Majed Rania Hala"),
-		strings.Fields("Haddad Khoury Mansour Nasser Saleh Hamdan Darwish Qasim Shehadeh Mahmoud Farouk Zaki Fahmy Gaber Al-Otaibi Al-Harbi Al-Ghamdi Al-Zahrani Al-Shehri Bakri Sabbagh Najjar Awad Issa Hussein Sayegh Tahan Jaber Salameh Khalil")},
-	{"Chinese", strings.Fields("Wei Fang Na Xiuying Min Jing Li Qiang Lei Jun Yang Yong Yan Jie Juan Tao Ming Chao Xiulan Xia Ping Gang Guiying Jianguo Jianhua Haitao Xiaoming Zhiqiang Lihua Yuting Zihan Haoran"),
-		strings.Fields("Wang Li Zhang Liu Chen Yang Huang Zhao Wu Zhou Xu Sun Ma Zhu Hu Guo He Lin Gao Luo Zheng Liang Xie Song Tang Deng Feng Cao Peng Zeng")},
-	{"Spanish", strings.Fields("Juan Jose Luis Carlos Jorge Maria Ana Carmen Laura Miguel Pedro Alejandro Francisco Antonio Manuel Rafael Javier Fernando Ricardo Eduardo Sofia Lucia Daniela Gabriela Andrea Patricia Rosa Diego Sergio Raul"),
-		strings.Fields("Garcia Martinez Lopez Gonzalez Rodriguez Hernandez Perez Sanchez Ramirez Torres Flores Rivera Gomez Diaz Cruz Morales Ortiz Gutierrez Chavez Ramos Mendoza Ruiz Alvarez Castillo Jimenez Vargas Romero Moreno Herrera Medina")},
-	{"Vietnamese", strings.Fields("Minh Anh Huong Lan Hoa Hung Dung Tuan Nam Long Linh Trang Thao Phuong Hanh Duc Quang Hieu Khanh Ngoc Thuy Mai Hai Son Tam Binh"),
-		strings.Fields("Nguyen Tran Le Pham Hoang Huynh Phan Vu Vo Dang Bui Do Ho Ngo Duong Ly")},
-	{"Slavic", strings.Fields("Aleksandr Sergey Dmitry Andrey Alexey Maxim Ivan Mikhail Olga Elena Natalia Tatiana Irina Anna Ekaterina Svetlana Oleksandr Andriy Volodymyr Iryna Piotr Krzysztof Katarzyna Jan Tomasz Pavel Jana Nikola Marko Milan"),
-		strings.Fields("Ivanov Smirnov Kuznetsov Popov Vasiliev Petrov Sokolov Mikhailov Novikov Fedorov Morozov Volkov Alekseev Lebedev Semenov Shevchenko Kovalenko Bondarenko Tkachenko Kowalski Nowak Wisniewski Novak Svoboda Horvat Jovanovic Petrovic Ivanova Petrova Sokolova")},
-	{"South Asian", strings.Fields("Rahul Amit Priya Anjali Rajesh Suresh Sunita Deepak Sanjay Vijay Arjun Pooja Neha Imran Bilal Usman Ayesha Zainab Farhan Nadia Tahmina Rafiqul Kamal Shahid Asif Sana Hina Ravi Lakshmi Anil"),
-		strings.Fields("Sharma Patel Singh Kumar Gupta Reddy Nair Iyer Khan Ahmed Malik Hussain Chaudhry Butt Sheikh Rahman Islam Hossain Chowdhury Das Banerjee Mukherjee Perera Fernando Silva Raza Siddiqui Qureshi Mehta Joshi")},
-	{"English", strings.Fields("James John Robert Michael William David Richard Joseph Thomas Charles Mary Patricia Jennifer Linda Elizabeth Barbara Susan Jessica Sarah Karen Emma Olivia Daniel Matthew Andrew George Emily Laura Peter Paul"),
-		strings.Fields("Smith Johnson Williams Brown Jones Miller Davis Wilson Anderson Taylor Thomas Moore Jackson Martin Lee Thompson White Harris Clark Lewis Robinson Walker Young Allen King Wright Scott Hill Green Adams Baker Bush Daniels")},
-	{"Persian", strings.Fields("Ali Reza Mohammad Hossein Mehdi Amir Fatemeh Zahra Maryam Sara Nasrin Parisa Behzad Kamran Farhad Navid Arash Dariush Shirin Leila"),
-		strings.Fields("Mohammadi Hosseini Ahmadi Rezaei Karimi Moradi Jafari Rahimi Ebrahimi Sadeghi Hashemi Ghasemi Mousavi Kazemi Najafi Salehi Bagheri Akbari Shirazi Tehrani")},
-	{"Korean", strings.Fields("Minjun Seoyeon Jihoon Jiwoo Hyunwoo Sungmin Youngho Minji Yuna Soojin Jaehyun Eunji Dongwook Kyungsoo Taehyung Hana"),
-		strings.Fields("Kim Lee Park Choi Jung Kang Cho Yoon Jang Lim Han Oh Seo Shin Kwon Hwang Ahn Song Yoo Hong")},
+	{
+		"West African", strings.Fields("Chinedu Ngozi Emeka Oluwaseun Adebayo Folake Ifeoma Chukwuemeka Kwame Kofi Ama Akosua Yaw Abena Mamadou Aminata Fatoumata Moussa Ousmane Cheikh Aissatou Ibrahima Boubacar Seydou Adama Mariama Kelechi Tunde Babatunde Yetunde Amadou Modou Lamin"),
+		strings.Fields("Okafor Okonkwo Adeyemi Balogun Eze Nwosu Mensah Owusu Boateng Asante Osei Appiah Diallo Traore Coulibaly Ndiaye Diop Fall Sow Keita Toure Cisse Kone Ouattara Sanogo Camara Barry Bah Jallow Ceesay Olawale Ogunleye Ibe Obi"),
+	},
+	{
+		"Arabic", strings.Fields("Mohammed Ahmed Ali Omar Youssef Hassan Khaled Ibrahim Mahmoud Mustafa Abdullah Fatima Aisha Maryam Layla Nour Sara Karim Tarek Samir Walid Ziad Rami Bilal Hamza Anas Zaid Faisal Salman Majed Rania Hala"),
+		strings.Fields("Haddad Khoury Mansour Nasser Saleh Hamdan Darwish Qasim Shehadeh Mahmoud Farouk Zaki Fahmy Gaber Al-Otaibi Al-Harbi Al-Ghamdi Al-Zahrani Al-Shehri Bakri Sabbagh Najjar Awad Issa Hussein Sayegh Tahan Jaber Salameh Khalil"),
+	},
+	{
+		"Chinese", strings.Fields("Wei Fang Na Xiuying Min Jing Li Qiang Lei Jun Yang Yong Yan Jie Juan Tao Ming Chao Xiulan Xia Ping Gang Guiying Jianguo Jianhua Haitao Xiaoming Zhiqiang Lihua Yuting Zihan Haoran"),
+		strings.Fields("Wang Li Zhang Liu Chen Yang Huang Zhao Wu Zhou Xu Sun Ma Zhu Hu Guo He Lin Gao Luo Zheng Liang Xie Song Tang Deng Feng Cao Peng Zeng"),
+	},
+	{
+		"Spanish", strings.Fields("Juan Jose Luis Carlos Jorge Maria Ana Carmen Laura Miguel Pedro Alejandro Francisco Antonio Manuel Rafael Javier Fernando Ricardo Eduardo Sofia Lucia Daniela Gabriela Andrea Patricia Rosa Diego Sergio Raul"),
+		strings.Fields("Garcia Martinez Lopez Gonzalez Rodriguez Hernandez Perez Sanchez Ramirez Torres Flores Rivera Gomez Diaz Cruz Morales Ortiz Gutierrez Chavez Ramos Mendoza Ruiz Alvarez Castillo Jimenez Vargas Romero Moreno Herrera Medina"),
+	},
+	{
+		"Vietnamese", strings.Fields("Minh Anh Huong Lan Hoa Hung Dung Tuan Nam Long Linh Trang Thao Phuong Hanh Duc Quang Hieu Khanh Ngoc Thuy Mai Hai Son Tam Binh"),
+		strings.Fields("Nguyen Tran Le Pham Hoang Huynh Phan Vu Vo Dang Bui Do Ho Ngo Duong Ly"),
+	},
+	{
+		"Slavic", strings.Fields("Aleksandr Sergey Dmitry Andrey Alexey Maxim Ivan Mikhail Olga Elena Natalia Tatiana Irina Anna Ekaterina Svetlana Oleksandr Andriy Volodymyr Iryna Piotr Krzysztof Katarzyna Jan Tomasz Pavel Jana Nikola Marko Milan"),
+		strings.Fields("Ivanov Smirnov Kuznetsov Popov Vasiliev Petrov Sokolov Mikhailov Novikov Fedorov Morozov Volkov Alekseev Lebedev Semenov Shevchenko Kovalenko Bondarenko Tkachenko Kowalski Nowak Wisniewski Novak Svoboda Horvat Jovanovic Petrovic Ivanova Petrova Sokolova"),
+	},
+	{
+		"South Asian", strings.Fields("Rahul Amit Priya Anjali Rajesh Suresh Sunita Deepak Sanjay Vijay Arjun Pooja Neha Imran Bilal Usman Ayesha Zainab Farhan Nadia Tahmina Rafiqul Kamal Shahid Asif Sana Hina Ravi Lakshmi Anil"),
+		strings.Fields("Sharma Patel Singh Kumar Gupta Reddy Nair Iyer Khan Ahmed Malik Hussain Chaudhry Butt Sheikh Rahman Islam Hossain Chowdhury Das Banerjee Mukherjee Perera Fernando Silva Raza Siddiqui Qureshi Mehta Joshi"),
+	},
+	{
+		"English", strings.Fields("James John Robert Michael William David Richard Joseph Thomas Charles Mary Patricia Jennifer Linda Elizabeth Barbara Susan Jessica Sarah Karen Emma Olivia Daniel Matthew Andrew George Emily Laura Peter Paul"),
+		strings.Fields("Smith Johnson Williams Brown Jones Miller Davis Wilson Anderson Taylor Thomas Moore Jackson Martin Lee Thompson White Harris Clark Lewis Robinson Walker Young Allen King Wright Scott Hill Green Adams Baker Bush Daniels"),
+	},
+	{
+		"Persian", strings.Fields("Ali Reza Mohammad Hossein Mehdi Amir Fatemeh Zahra Maryam Sara Nasrin Parisa Behzad Kamran Farhad Navid Arash Dariush Shirin Leila"),
+		strings.Fields("Mohammadi Hosseini Ahmadi Rezaei Karimi Moradi Jafari Rahimi Ebrahimi Sadeghi Hashemi Ghasemi Mousavi Kazemi Najafi Salehi Bagheri Akbari Shirazi Tehrani"),
+	},
+	{
+		"Korean", strings.Fields("Minjun Seoyeon Jihoon Jiwoo Hyunwoo Sungmin Youngho Minji Yuna Soojin Jaehyun Eunji Dongwook Kyungsoo Taehyung Hana"),
+		strings.Fields("Kim Lee Park Choi Jung Kang Cho Yoon Jang Lim Han Oh Seo Shin Kwon Hwang Ahn Song Yoo Hong"),
+	},
 }
 
 const knownFirms = `Microsoft Corporation, Apple Inc., Alphabet Inc., Amazon.com Inc., Meta Platforms Inc., Berkshire Hathaway, Toyota Motor Corporation, Volkswagen AG, Siemens AG, Samsung Electronics Co. Ltd., Royal Dutch Shell plc, BP plc, TotalEnergies SE, Exxon Mobil Corporation, Chevron Corporation, Saudi Aramco, Walmart Inc.,

@@ -30,8 +30,20 @@ var positives = []struct {
 	class string
 	n     int
 }{
-	{"exact", 150}, {"alias", 170}, {"weak-alias", 40}, {"typo-1", 170}, {"typo-2", 125}, {"token-order", 110}, {"spacing", 105}, {"initial", 70}, {"abbreviation", 70}, {"honorific-added", 65},
-	{"dropped-middle-name", 90}, {"suffix-dropped", 100}, {"diacritics", 85}, {"transliteration-variant", 140},
+	{"exact", 150},
+	{"alias", 170},
+	{"weak-alias", 40},
+	{"typo-1", 170},
+	{"typo-2", 125},
+	{"token-order", 110},
+	{"spacing", 105},
+	{"initial", 70},
+	{"abbreviation", 70},
+	{"honorific-added", 65},
+	{"dropped-middle-name", 90},
+	{"suffix-dropped", 100},
+	{"diacritics", 85},
+	{"transliteration-variant", 140},
 }
 
 // makeQuestions makes the positives of a list. part 0 and 1 take either half of the

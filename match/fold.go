@@ -52,22 +52,34 @@ func Words(dst []Word, name string) []Word {
 			}
 			continue
 		}
-		if n, form, raw := letters(ps[i:]); n > 0 {
-			dst = append(dst, Word{Text: form, Raw: raw, Class: Legal, Organisational: true})
-			i += n - 1
-			continue
-		}
 		if n, w := phrase(ps[i:]); n > 0 {
 			dst = append(dst, w)
 			i += n - 1
 			continue
 		}
+		if n, form, raw := letters(ps[i:]); n > 0 {
+			dst = append(dst, Word{Text: form, Raw: raw, Class: Legal, Organisational: true})
+			i += n - 1
+			continue
+		}
 		dst = latinWords(dst, p.text)
 	}
+	dst = servants(dst, start)
 	if len(dst)-start > MaxWords {
 		dst = dst[:start+MaxWords]
 	}
 	return dst
+}
+
+// servants joins Abd Allah, which is one name and usually written as one word.
+func servants(ws []Word, from int) []Word {
+	for i := from; i+1 < len(ws); i++ {
+		if ws[i].Text == "abdul" && ws[i+1].Text == "allah" {
+			ws[i] = Word{Text: "abdullah", Native: ws[i].Native}
+			ws = append(ws[:i+1], ws[i+2:]...)
+		}
+	}
+	return ws
 }
 
 // pieces cuts name where its words end and where its script changes.
@@ -191,10 +203,11 @@ func letters(ps []piece) (n int, form, raw string) {
 		buf[n] = ps[n].text[0]
 		n++
 	}
-	for ; n >= 2; n-- {
-		if form, ok := legalForms[string(buf[:n])]; ok {
-			return n, form, string(buf[:n])
-		}
+	if n < 2 || n < len(ps) && len(ps[n].text) == 1 {
+		return 0, "", "" // A.B.C. is no AB
+	}
+	if form, ok := legalForms[string(buf[:n])]; ok {
+		return n, form, string(buf[:n])
 	}
 	return 0, "", ""
 }

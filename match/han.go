@@ -126,6 +126,11 @@ func hanWords(dst []Word, s string) []Word {
 				w = w.also(a)
 			}
 		}
+		if n > 0 {
+			for _, a := range cantonese[r] {
+				w = w.also(a)
+			}
+		}
 		if wg := wadeGiles(w.Text); wg != w.Text {
 			w = w.also(wg)
 		}

@@ -72,7 +72,7 @@ poon pan
 kwan guan
 mak mai
 yusuf joseph yosef jose
-ibrahim abraham avraham
+ibrahim abraham avraham brahim ebrahim
 dawud david daud
 musa moses moshe moussa
 sulayman solomon suleiman shlomo
@@ -111,11 +111,11 @@ ivan john ian jan
 viktor victor
 maksim maxim maksym
 mehmet mohammed muhammad mohammad mohamed
-ahmet ahmad ahmed
 osman uthman othman usman
 omer umar omar
 huseyin husayn hussein hossein
 hasan hassan
-abdullah abdallah
 reza rida ridha
+ahmad ahmed akhmad achmad
+abdullah abdallah abdulla abdalla
 `

@@ -213,6 +213,8 @@ func SoundCost(a, b []byte, most int) int {
 	cost := int(prev[len(b)])
 	if len(a) > 0 && len(b) > 0 && exchange[a[0]&127][b[0]&127] > 50 && a[0] != 'h' && b[0] != 'h' {
 		cost += 25 // the first letter is seldom wrong
+	} else if len(a) > 0 && len(b) > 0 && a[0] != b[0] && vowel(a[0]) && vowel(b[0]) && exchange[a[0]][b[0]] > 15 {
+		cost += 15
 	}
 	return cost
 }
@@ -371,7 +373,7 @@ func SoundSimilarity(sound []Letter, s string) float32 {
 		case j > 0 && c == s[j-1]:
 			return 5
 		case vowel(c):
-			return 12
+			return 4
 		case c == 'h' || c == 'y':
 			return 35
 		}
@@ -386,7 +388,7 @@ func SoundSimilarity(sound []Letter, s string) float32 {
 			cur[j] = far
 		}
 		for k, form := range l {
-			cost := int32(min(k*6, 24))
+			cost := int32(min(k*3, 15))
 			for j := 0; j+len(form) <= len(s); j++ {
 				if s[j:j+len(form)] == form {
 					cur[j+len(form)] = min(cur[j+len(form)], prev[j]+cost)

@@ -182,12 +182,65 @@ type sequence struct {
 var phrases = func() map[string][]sequence {
 	m := map[string][]sequence{}
 	for _, row := range [][2]string{
-		{"limited liability company", "llc"}, {"limited liability", "llc"}, {"ltd liability", "llc"}, {"limited liability partnership", "llp"}, {"joint stock company", "jsc"}, {"joint stock", "jsc"}, {"public joint stock", "jsc"}, {"open joint stock", "jsc"}, {"closed joint stock", "jsc"}, {"public joint stock company", "jsc"}, {"open joint stock company", "jsc"}, {"closed joint stock company", "jsc"},
-		{"public limited company", "plc"}, {"public company limited", "plc"}, {"private limited", "ltd"}, {"pvt ltd", "ltd"}, {"pte ltd", "ltd"}, {"pty ltd", "ltd"}, {"co ltd", "ltd"}, {"company ltd", "ltd"}, {"company limited", "ltd"}, {"co limited", "ltd"}, {"co inc", "inc"}, {"sdn bhd", "sdn"},
-		{"s a de c v", "sa"}, {"sa de cv", "sa"}, {"s de r l de c v", "llc"}, {"s de rl de cv", "llc"}, {"sociedad anonima de capital variable", "sa"}, {"de c v", "sa"}, {"de cv", "sa"}, {"de r l", "llc"}, {"sociedad anonima", "sa"}, {"sociedad de responsabilidad limitada", "llc"}, {"sociedad limitada", "llc"}, {"societe anonyme", "sa"}, {"societe a responsabilite limitee", "llc"},
-		{"societa per azioni", "spa"}, {"gesellschaft mit beschrankter haftung", "llc"}, {"anonim sirketi", "as"}, {"anonim sirket", "as"}, {"limited sirketi", "ltd"}, {"ltd sti", "ltd"}, {"ltd stl", "ltd"}, {"sanayi ve ticaret", "sanayi"}, {"san ve tic", "sanayi"}, {"sanayi ticaret", "sanayi"},
-		{"obshchestvo s ogranichennoi otvetstvennostyu", "llc"}, {"obshchestvo s ogranichennoy otvetstvennostyu", "llc"}, {"otkrytoe aktsionernoe obshchestvo", "jsc"}, {"zakrytoe aktsionernoe obshchestvo", "jsc"}, {"aktsionernoe obshchestvo", "jsc"}, {"publichnoe aktsionernoe obshchestvo", "jsc"}, {"sp z o o", "llc"}, {"sp zoo", "llc"}, {"d o o", "llc"},
-		{"free zone company", "fze"}, {"free zone establishment", "fze"}, {"c por a", "cpora"},
+		{"limited liability company", "llc"},
+		{"limited liability", "llc"},
+		{"ltd liability", "llc"},
+		{"limited liability partnership", "llp"},
+		{"joint stock company", "jsc"},
+		{"joint stock", "jsc"},
+		{"public joint stock", "jsc"},
+		{"open joint stock", "jsc"},
+		{"closed joint stock", "jsc"},
+		{"public joint stock company", "jsc"},
+		{"open joint stock company", "jsc"},
+		{"closed joint stock company", "jsc"},
+		{"public limited company", "plc"},
+		{"public company limited", "plc"},
+		{"private limited", "ltd"},
+		{"pvt ltd", "ltd"},
+		{"pte ltd", "ltd"},
+		{"pty ltd", "ltd"},
+		{"co ltd", "ltd"},
+		{"company ltd", "ltd"},
+		{"company limited", "ltd"},
+		{"co limited", "ltd"},
+		{"co inc", "inc"},
+		{"sdn bhd", "sdn"},
+		{"s a de c v", "sa"},
+		{"sa de cv", "sa"},
+		{"s de r l de c v", "llc"},
+		{"s de rl de cv", "llc"},
+		{"sociedad anonima de capital variable", "sa"},
+		{"de c v", "sa"},
+		{"de cv", "sa"},
+		{"de r l", "llc"},
+		{"sociedad anonima", "sa"},
+		{"sociedad de responsabilidad limitada", "llc"},
+		{"sociedad limitada", "llc"},
+		{"societe anonyme", "sa"},
+		{"societe a responsabilite limitee", "llc"},
+		{"societa per azioni", "spa"},
+		{"gesellschaft mit beschrankter haftung", "llc"},
+		{"anonim sirketi", "as"},
+		{"anonim sirket", "as"},
+		{"limited sirketi", "ltd"},
+		{"ltd sti", "ltd"},
+		{"ltd stl", "ltd"},
+		{"sanayi ve ticaret", "sanayi"},
+		{"san ve tic", "sanayi"},
+		{"sanayi ticaret", "sanayi"},
+		{"obshchestvo s ogranichennoi otvetstvennostyu", "llc"},
+		{"obshchestvo s ogranichennoy otvetstvennostyu", "llc"},
+		{"otkrytoe aktsionernoe obshchestvo", "jsc"},
+		{"zakrytoe aktsionernoe obshchestvo", "jsc"},
+		{"aktsionernoe obshchestvo", "jsc"},
+		{"publichnoe aktsionernoe obshchestvo", "jsc"},
+		{"sp z o o", "llc"},
+		{"sp zoo", "llc"},
+		{"d o o", "llc"},
+		{"free zone company", "fze"},
+		{"free zone establishment", "fze"},
+		{"c por a", "cpora"},
 	} {
 		words := strings.Fields(row[0])
 		m[words[0]] = append(m[words[0]], sequence{words, row[1], strings.Join(words, "")})
@@ -221,7 +274,7 @@ func table(text string) map[string]string {
 
 // NearLegal reports a word that is one slip from a legal form of four letters or more.
 func NearLegal(s string) bool {
-	if len(s) < 4 || len(s) > 9 {
+	if len(s) < 4 || len(s) > 17 {
 		return false
 	}
 	for _, f := range longForms {
@@ -232,4 +285,4 @@ func NearLegal(s string) bool {
 	return false
 }
 
-var longForms = strings.Fields("ltda gmbh sarl limited incorporated corporation company ojsc pjsc llc")
+var longForms = strings.Fields("ltda gmbh sarl limited incorporated corporation company ojsc pjsc companylimited companyltd coltd companyllc limitedliability")

@@ -6,40 +6,37 @@ import (
 
 // Explanation says word by word how a query and one entry were compared. It holds
 // words of the query: make it only for somebody who may see them.
+//
+// The effects are log-odds: they add up, and 1/(1+exp(-sum/2)) is the score of the name.
+// A name whose words are all the same scores 1, whatever they add up to.
 type Explanation struct {
 	Candidate muster.Candidate `json:"candidate"`
 	Version   int              `json:"version"` // of the matcher
 	Query     string           `json:"query"`   // the spelling that came closest
 	Name      string           `json:"name"`    // the entry's name that it came closest to
 	Quality   string           `json:"quality"`
+	Base      float64          `json:"base"` // what is counted once: how much matched in all
 	Pairs     []Pair           `json:"pairs,omitempty"`
 	QueryOnly []Alone          `json:"query_only,omitempty"` // words that met nothing
 	NameOnly  []Alone          `json:"name_only,omitempty"`
-	Thin      float64          `json:"thin"` // by how much more the losses counted, because little matched
 }
 
 // Pair is words that met.
 type Pair struct {
-	Query string  `json:"query"`
-	Name  string  `json:"name"`
-	How   string  `json:"how"`   // same | alike | joined | initial
-	Alike float64 `json:"alike"` // 0..1
-	Share float64 `json:"share"` // of the query's weight that these words are
-	Lost  float64 `json:"lost"`  // what their difference took off the score
+	Query  string  `json:"query"`
+	Name   string  `json:"name"`
+	How    string  `json:"how"`    // same | alike | joined | initial
+	Alike  float64 `json:"alike"`  // 0..1
+	Share  float64 `json:"share"`  // of the query's weight that these words are
+	Effect float64 `json:"effect"` // log-odds
 }
 
 // Alone is a word that met nothing.
 type Alone struct {
-	Word  string  `json:"word"`
-	Class string  `json:"class,omitempty"` // initial | particle | title | legal | generic | number
-	Share float64 `json:"share"`           // of its side's weight
-	Lost  float64 `json:"lost"`
-}
-
-type tracing struct {
-	pairs             []aligned
-	queryAll, nameAll float32
-	thin              float32
+	Word   string  `json:"word"`
+	Class  string  `json:"class,omitempty"` // initial | particle | title | legal | generic | number
+	Share  float64 `json:"share"`           // of its side's weight
+	Effect float64 `json:"effect"`          // log-odds
 }
 
 var classNames = [...]string{"", "initial", "particle", "title", "legal", "generic", "number"}
@@ -80,52 +77,30 @@ func (x *Index) Explain(q *muster.ScreeningQuery, list, id string, o Options) (E
 	e.Query, e.Name, e.Quality = q.Names[spelling], listed.Full, string(listed.Quality)
 	x.prepare(s, q.Names[spelling])
 	x.gather(s, 0)
-	var t tracing
-	x.score(s, best.name, &t)
-	x.explain(s, n, &t, &e)
-	return e, true
-}
-
-func (x *Index) explain(s *scratch, n *name, t *tracing, e *Explanation) {
 	ts := x.tokens[n.tokens : n.tokens+uint32(n.n)]
-	factor := 1 + P.Thin*t.thin
-	e.Thin = round(float64(factor))
-	weigh := func(w *word) float32 {
-		if n.org {
-			return w.org
+	x.score(s, best.name, func(p piece) {
+		effect, share := round(p.odds), round(p.share)
+		switch p.what {
+		case "base":
+			e.Base = effect
+		case "query":
+			m := s.words[p.at].Word
+			e.QueryOnly = append(e.QueryOnly, Alone{surface(m), classNames[classIn(m, n.org)], share, effect})
+		case "name":
+			e.NameOnly = append(e.NameOnly, Alone{x.words.text[ts[p.at].word], classNames[ts[p.at].class], share, effect})
+		case "pair":
+			a := s.align.pairs[p.at]
+			row := Pair{How: a.how, Alike: round(float64(a.sim)), Share: share, Effect: effect}
+			for i := a.q; i < a.q+a.qn; i++ {
+				row.Query = spaced(row.Query, surface(s.words[i].Word))
+			}
+			for j := a.t; j < a.t+a.tn; j++ {
+				row.Name = spaced(row.Name, x.words.text[ts[j].word])
+			}
+			e.Pairs = append(e.Pairs, row)
 		}
-		return w.per
-	}
-	a := &s.align
-	for _, p := range t.pairs {
-		var row Pair
-		row.How, row.Alike = p.how, round(float64(p.sim))
-		var lost, share float32
-		for i := p.q; i < p.q+p.qn; i++ {
-			row.Query = spaced(row.Query, surface(s.words[i].Word))
-			w := weigh(&s.words[i]) / t.queryAll
-			share += w
-			lost += P.LostQuery * w * (1 - a.query[i])
-		}
-		for j := p.t; j < p.t+p.tn; j++ {
-			row.Name = spaced(row.Name, x.words.text[ts[j].word])
-			lost += P.LostName * ts[j].weight / t.nameAll * (1 - a.name[j])
-		}
-		row.Share, row.Lost = round(float64(share)), round(float64(lost*factor))
-		e.Pairs = append(e.Pairs, row)
-	}
-	for i := range s.words {
-		if !a.taken[i] {
-			w := weigh(&s.words[i]) / t.queryAll
-			e.QueryOnly = append(e.QueryOnly, Alone{surface(s.words[i].Word), classNames[classIn(s.words[i].Word, n.org)], round(float64(w)), round(float64(P.LostQuery * w * factor))})
-		}
-	}
-	for j := range ts {
-		if !a.have[j] {
-			w := ts[j].weight / t.nameAll
-			e.NameOnly = append(e.NameOnly, Alone{x.words.text[ts[j].word], classNames[ts[j].class], round(float64(w)), round(float64(P.LostName * w * ts[j].missed * factor))})
-		}
-	}
+	})
+	return e, true
 }
 
 func spaced(a, b string) string {

@@ -6,62 +6,96 @@ import (
 	"github.com/muster-cip/muster/match"
 )
 
-// How a name is scored. Each word weighs what it tells. What the query says and the
-// name lacks is lost, and so is, at a lower price, what the name has and the query
-// does not say. A loss counts more where little has matched: "Ali Hassan" in a longer
-// name is less than two rare words in one.
-type Params struct {
-	LostQuery, LostName, Fuzzy, Steep, Thin, ThinBelow, Base, BaseBelow, Misorder, InitialQ, InitialN, SlipCost, Letter, Short float32
-}
+// How a name is scored: as evidence for and against, in log-odds, summed and turned
+// into a score between 0 and 1. Every word weighs what it tells (vocabulary.go). The
+// factors below were fitted on queries made from two snapshots of the OFAC list with
+// seeds that the bench does not report on (docs/decisions/0026).
+//
+// What they say, in words:
+//   - What matched counts for, the more so the rarer it is. The rarest word alone is
+//     little: relatives and namesakes share it. What else matched is what decides.
+//   - What the query says and the name lacks counts much against; what the name has and
+//     the query does not say counts less, but for family name and first given name.
+//   - A word spelled otherwise costs little where nobody is known to be called so: it is
+//     a slip. Where it is a name of its own, it may as well be somebody else.
+//   - The same words in the same form are the same name, however common: 1.
+const (
+	always = 1.14
 
-var P = Params{LostQuery: 0.9, LostName: 0.5, Fuzzy: 1, Steep: 2.5, Thin: 1.5, ThinBelow: 7, Base: 0.1, BaseBelow: 5, Misorder: 0.01, InitialQ: 0.9, InitialN: 0.75, SlipCost: 5, Letter: 2.3, Short: 1.1}
+	perMatched  = 0.245 // each nat that matched, up to mostMatched
+	mostMatched = 25
+	thin        = -1.47 // little matched at all
+	thinOver    = 4.0
+	firmThin    = 2.02 // less so for firms
+	firmOver    = 6.0
 
-// maxScore bounds the score of a name that has matched some weight of the query.
-func maxScore(total, matched float32) float32 {
-	if total <= 0 || matched >= total {
-		return 1
-	}
-	return 1 - P.LostQuery*(1-matched/total)
-}
+	querySide  = -3.78 // the share of the query that met nothing
+	perQuery   = -0.43 // each nat of it
+	eachQuery  = -3.01 // each word of it that tells something
+	nameSide   = -1.24 // the same of the name
+	perName    = -0.2
+	eachName   = -3.99
+	eachMiddle = -0.49
+	eachSecond = -1.2  // a second family name
+	nameThin   = -0.23 // where besides the rarest word little matched
+	noFamily   = -4.0
+	noGiven    = -0.15
+	tells      = 1.0 // nats from which a word tells something
+	firmTells  = 3.4 // of a firm's name: what is short may be a legal form mistyped
+	restOver   = 3.0
+	oneInitial = 1.3  // a letter for a word
+	letterOf   = 0.25 // share of a word's weight that its first letter does not say
+
+	inexact     = -1.19
+	inexactThin = -0.65
+	inexactOne  = -0.98 // the name is one word
+	slipShare   = -4.0  // slips by letters
+	otherName   = -0.83 // each word that is known as a name of its own
+	otherSlip   = -2.61 // each slip in it
+	otherRest   = -0.26
+	otherThin   = -0.71
+	variant     = 0.93 // similarity from which two known names are spellings of one
+	variantOf   = 0.5
+	strange     = 0.5 // each word that nobody is known by
+	strangeSlip = 0.5
+
+	misordered = -0.1
+	spread     = 2.0 // of the log-odds over the score
+
+	// What a word with slips in it still tells: no more than its letters can.
+	natsALetter   = 2.3
+	natsASlip     = 2.0
+	natsOtherSlip = 5.0
+	natsInitial   = 1.2
+	natsShort     = 1.1 // a letter of a word of three letters or less that no list has
+
+	same        = 0.999 // similarity from which two words are one
+	bestInexact = 0.995
+)
 
 // aligner is the memory of one alignment.
 type aligner struct {
 	pairs []aligned
-	query [match.MaxWords]float32 // share of each word that matched
-	name  [match.MaxWords]float32
-	taken [match.MaxWords]bool
-	have  [match.MaxWords]bool
+	taken [match.MaxWords]bool // words of the query that met something
+	have  [match.MaxWords]bool // and of the name
 }
 
 // aligned says which words of the query met which of the name.
 type aligned struct {
 	q, qn int
 	t, tn int
-	sim   float32 // of the spellings
-	share float32 // of their weight that counts as matched
-	how   string  // same | alike | joined | initial | short
+	sim   float32
+	how   string // same | alike | joined | initial
 }
 
-// score aligns the query with one name and says how well they agree, 0 to 1.
-// With trace, the alignment is kept for it.
-func (x *Index) score(s *scratch, nameID uint32, trace *tracing) float32 {
+// align pairs words of the query with words of a name, the most telling pair first.
+func (x *Index) align(s *scratch, nameID uint32) {
 	n := &x.names[nameID]
 	ts := x.tokens[n.tokens : n.tokens+uint32(n.n)]
 	a := &s.align
 	a.pairs = a.pairs[:0]
-	for i := range s.words {
-		a.query[i], a.taken[i] = 0, false
-	}
-	for j := range ts {
-		a.name[j], a.have[j] = 0, false
-	}
-	weigh := func(w *word) float32 {
-		if n.org {
-			return w.org
-		}
-		return w.per
-	}
-	// The most telling pair first, as long as there is one.
+	clear(a.taken[:len(s.words)])
+	clear(a.have[:len(ts)])
 	for {
 		best, bestValue := int32(-1), float32(0)
 		for r := s.boards[nameID].head; r >= 0; r = s.records[r].next {
@@ -72,7 +106,7 @@ func (x *Index) score(s *scratch, nameID uint32, trace *tracing) float32 {
 			}
 			var w float32
 			for i := u.at; i < u.at+u.n; i++ {
-				w += weigh(&s.words[i])
+				w += s.words[i].weigh(n.org)
 			}
 			for j := rec.at; j < rec.at+rec.n; j++ {
 				w += ts[j].weight
@@ -94,69 +128,12 @@ func (x *Index) score(s *scratch, nameID uint32, trace *tracing) float32 {
 		switch {
 		case u.n > 1 || rec.n > 1:
 			how = "joined"
-		case rec.sim >= 0.999:
+		case rec.sim >= same:
 			how = "same"
 		}
-		a.pair(aligned{int(u.at), int(u.n), int(rec.at), int(rec.n), rec.sim, gain(rec.sim), how})
+		a.pair(aligned{int(u.at), int(u.n), int(rec.at), int(rec.n), rec.sim, how})
 	}
 	x.initials(s, ts, n.org)
-
-	var queryAll, queryLost, nameAll, nameLost, matched float32
-	for i := range s.words {
-		w := weigh(&s.words[i])
-		queryAll += w
-		queryLost += w * (1 - a.query[i])
-	}
-	exact := len(s.words) == len(ts)
-	for j := range ts {
-		t := &ts[j]
-		nameAll += t.weight
-		if a.have[j] {
-			nameLost += t.weight * (1 - a.name[j])
-		} else {
-			nameLost += t.weight * t.missed
-			exact = false
-		}
-	}
-	if queryAll <= 0 || nameAll <= 0 {
-		return 0
-	}
-	for _, p := range a.pairs {
-		var w float32
-		for j := p.t; j < p.t+p.tn; j++ {
-			if ts[j].class != match.Legal {
-				w += ts[j].weight
-			}
-		}
-		if p.how == "initial" {
-			matched += 1.2
-			exact = false
-			continue
-		}
-		if p.sim < 0.999 {
-			exact = false
-			n := float32(len(x.words.text[ts[p.t].word]))
-			slips := (1 - p.sim) * n / 0.85
-			w = min(w, max(0, n*P.Letter-P.SlipCost*slips))
-		}
-		matched += w
-	}
-	thin := float32(math.Exp(-float64(matched / P.ThinBelow)))
-	loss := P.LostQuery*queryLost/queryAll + P.LostName*nameLost/nameAll
-	loss *= 1 + P.Thin*thin
-	if !exact {
-		loss += P.Base * float32(math.Exp(-float64(matched/P.BaseBelow)))
-	}
-	if a.disorder(n.org) {
-		loss += P.Misorder
-	}
-	score := min(1, max(0, 1-loss))
-	if trace != nil {
-		trace.pairs = append(trace.pairs[:0], a.pairs...)
-		trace.queryAll, trace.nameAll = queryAll, nameAll
-		trace.thin = thin
-	}
-	return score
 }
 
 func overlaps(taken []bool) bool {
@@ -170,32 +147,246 @@ func overlaps(taken []bool) bool {
 
 func (a *aligner) pair(p aligned) {
 	for i := p.q; i < p.q+p.qn; i++ {
-		a.taken[i], a.query[i] = true, p.share
+		a.taken[i] = true
 	}
 	for j := p.t; j < p.t+p.tn; j++ {
-		a.have[j], a.name[j] = true, p.share
+		a.have[j] = true
 	}
 	a.pairs = append(a.pairs, p)
 }
 
-// disorder reports words that stand in another order than in the name. A family name
-// that comes first is none: then all that follows it comes before it in the name.
-func (a *aligner) disorder(org bool) bool {
-	if len(a.pairs) < 2 || !org && a.turned() {
-		return false
-	}
-	for i, p := range a.pairs {
-		for _, o := range a.pairs[i+1:] {
-			if (p.q < o.q) != (p.t < o.t) {
-				return true
+// initials pairs what is left: a letter with a word that begins with it.
+func (x *Index) initials(s *scratch, ts []token, org bool) {
+	a := &s.align
+	for i := range s.words {
+		if a.taken[i] {
+			continue
+		}
+		w := &s.words[i]
+		class := classIn(w.Word, org)
+		for j := range ts {
+			t := &ts[j]
+			if a.have[j] || t.first != w.Text[0] {
+				continue
+			}
+			if class == match.Initial && (t.class == match.Plain || t.class == match.Initial) || t.class == match.Initial && class == match.Plain && !org {
+				a.pair(aligned{i, 1, j, 1, 0, "initial"})
+				break
 			}
 		}
 	}
-	return false
 }
 
-// turned reports that the name was cut once and its parts exchanged.
-func (a *aligner) turned() bool {
+// evidence is what an alignment says, in log-odds, piece by piece.
+type evidence struct {
+	total float64
+	whole bool // every word met its like
+	exact bool // and is the same, where it is not a legal form, title or particle
+
+	matched, rest float64 // nats that matched; without the rarest word
+	queryAll      float64
+	nameAll       float64
+}
+
+// score aligns the query with a name and says how well they agree, 0 to 1. With
+// tell, each piece of the evidence is given to it: what, the pair or the word, and its
+// log-odds.
+func (x *Index) score(s *scratch, nameID uint32, tell func(piece)) float32 {
+	x.align(s, nameID)
+	e := x.weigh(s, nameID, tell)
+	if e.queryAll <= 0 || e.nameAll <= 0 || len(s.align.pairs) == 0 {
+		return 0
+	}
+	disorder := s.align.disorder(x.names[nameID].org)
+	if e.exact && e.whole {
+		if disorder {
+			return bestInexact
+		}
+		return 1
+	}
+	if disorder {
+		e.total += misordered
+	}
+	return float32(min(bestInexact, 1/(1+math.Exp(-e.total/spread))))
+}
+
+// bare words do not make a name another one.
+func bare(c match.Class) bool {
+	return c == match.Legal || c == match.Title || c == match.Particle
+}
+
+// piece is a part of the evidence, for an explanation.
+type piece struct {
+	what  string // base | pair | query | name
+	at    int    // of the pair, or the word
+	odds  float64
+	share float64 // of the weight of its side
+}
+
+func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
+	n := &x.names[nameID]
+	ts := x.tokens[n.tokens : n.tokens+uint32(n.n)]
+	a := &s.align
+	e := evidence{whole: true, exact: true}
+	for i := range s.words {
+		e.queryAll += float64(s.words[i].weigh(n.org))
+	}
+	for j := range ts {
+		e.nameAll += float64(ts[j].weight)
+	}
+	if e.queryAll <= 0 || e.nameAll <= 0 {
+		return e
+	}
+
+	// First what matched: how the rest counts depends on it.
+	var most, letters float64
+	for k := range a.pairs {
+		nats, n := x.natsOf(s, ts, &a.pairs[k])
+		e.matched += nats
+		letters += n
+		if a.pairs[k].how != "initial" {
+			most = max(most, nats)
+		}
+	}
+	e.rest = max(0, e.matched-most)
+	thinly, thinRest, thinFirm := math.Exp(-e.matched/thinOver), math.Exp(-e.rest/restOver), math.Exp(-e.matched/firmOver)
+
+	add := func(p piece) {
+		e.total += p.odds
+		if tell != nil {
+			tell(p)
+		}
+	}
+	var lostName float64 // weight of the name that met nothing
+	scale := min(1, mostMatched/max(e.matched, 1))
+	for k := range a.pairs {
+		p := &a.pairs[k]
+		nats, n := x.natsOf(s, ts, p)
+		odds := perMatched * nats * scale
+		switch {
+		case p.how == "initial":
+			e.exact = false
+			odds += oneInitial
+			lostName += letterOf * float64(ts[p.t].weight)
+		case p.sim < same:
+			e.exact = false
+			slips := slipsOf(p.sim, n)
+			odds += slipShare * slips / max(1, letters)
+			if p.qn == 1 && s.words[p.q].known {
+				other := otherName + slips*(otherSlip+otherRest*thinRest+otherThin*thinFirm)
+				if p.sim >= variant {
+					other *= variantOf
+				}
+				odds += other
+			} else {
+				odds += strange + strangeSlip*slips
+			}
+		}
+		add(piece{"pair", k, odds, x.shareOf(s, p, nameID) / e.queryAll})
+	}
+	for i := range s.words {
+		if a.taken[i] {
+			continue
+		}
+		w := float64(s.words[i].weigh(n.org))
+		e.whole = false
+		e.exact = e.exact && bare(classIn(s.words[i].Word, n.org))
+		odds := querySide*w/e.queryAll + perQuery*w
+		if w > tells && (!n.org || w > firmTells) {
+			odds += eachQuery
+		}
+		add(piece{"query", i, odds, w / e.queryAll})
+	}
+	family, given := false, false
+	for j := range ts {
+		if a.have[j] {
+			continue
+		}
+		t := &ts[j]
+		e.whole = false
+		e.exact = e.exact && bare(t.class)
+		w := float64(t.weight * t.missed)
+		lostName += w
+		odds := (nameSide+nameThin*thinRest)*w/e.nameAll + perName*w
+		if w > tells {
+			switch t.role {
+			case roleMiddle:
+				odds += eachMiddle
+			case roleSecondFamily:
+				odds += eachSecond
+			case roleAny, roleGiven, roleFamily:
+				odds += eachName
+			}
+		}
+		if t.weight > tells && t.role == roleFamily && !family {
+			odds, family = odds+noFamily, true
+		}
+		if t.weight > tells && t.role == roleGiven && !given {
+			odds, given = odds+noGiven, true
+		}
+		add(piece{"name", j, odds, float64(t.weight) / e.nameAll})
+	}
+	base := always + thin*thinly
+	if n.org {
+		base += firmThin * thinFirm
+	}
+	for k := range a.pairs { // what an initial leaves unsaid is lost of the name
+		if p := &a.pairs[k]; p.how == "initial" {
+			w := letterOf * float64(ts[p.t].weight)
+			base += (nameSide+nameThin*thinRest)*w/e.nameAll + perName*w
+		}
+	}
+	if !e.exact {
+		base += inexact + inexactThin*thinRest
+		if n.n == 1 {
+			base += inexactOne
+		}
+	}
+	add(piece{what: "base", odds: base})
+	return e
+}
+
+// natsOf is what a pair tells, and how many letters it has on the side of the name.
+func (x *Index) natsOf(s *scratch, ts []token, p *aligned) (nats, letters float64) {
+	if p.how == "initial" {
+		return natsInitial, 0
+	}
+	for j := p.t; j < p.t+p.tn; j++ {
+		if ts[j].class != match.Legal {
+			nats += float64(ts[j].weight)
+		}
+		letters += float64(len(x.words.text[ts[j].word]))
+	}
+	if p.sim < same {
+		a := natsASlip
+		if p.qn == 1 && s.words[p.q].known {
+			a = natsOtherSlip
+		}
+		nats = min(nats, max(0, letters*natsALetter-a*slipsOf(p.sim, letters)))
+	}
+	return nats, letters
+}
+
+// slipsOf is about how many slips part two words that are that similar.
+func slipsOf(sim float32, letters float64) float64 { return (1 - float64(sim)) * letters / 0.85 }
+
+func (x *Index) shareOf(s *scratch, p *aligned, nameID uint32) (w float64) {
+	for i := p.q; i < p.q+p.qn; i++ {
+		w += float64(s.words[i].weigh(x.names[nameID].org))
+	}
+	return w
+}
+
+// bound is the best score of a name that has matched some weight of the query.
+func bound(total, matched, initials float32) float32 {
+	lost := max(0, 1-matched/max(total, 0.01))
+	z := always + firmThin + perMatched*min(mostMatched, 1.25*float64(matched)+3) + querySide*float64(lost) + perQuery*float64(lost*total) + oneInitial*float64(initials) + 2*(strange+strangeSlip)
+	return float32(1 / (1 + math.Exp(-z/spread)))
+}
+
+// disorder reports words that stand in another order than in the name. A family name
+// that comes first is none: then the name is cut once and its parts exchanged.
+func (a *aligner) disorder(org bool) bool {
 	falls := 0
 	for i, p := range a.pairs {
 		next := -1
@@ -208,32 +399,5 @@ func (a *aligner) turned() bool {
 			falls++
 		}
 	}
-	return falls <= 1
-}
-
-// initials pairs what is left: a letter with a word that begins with it.
-func (x *Index) initials(s *scratch, ts []token, org bool) {
-	a := &s.align
-	for i := range s.words {
-		if a.taken[i] {
-			continue
-		}
-		w := &s.words[i]
-		for j := range ts {
-			if a.have[j] || ts[j].first != w.Text[0] {
-				continue
-			}
-			t := &ts[j]
-			class := classIn(w.Word, org)
-			if class == match.Initial && (t.class == match.Plain || t.class == match.Initial) || t.class == match.Initial && class == match.Plain && !org {
-				a.taken[i], a.have[j] = true, true
-				a.query[i], a.name[j] = P.InitialQ, P.InitialN
-				if t.class == match.Initial {
-					a.query[i], a.name[j] = P.InitialN, P.InitialQ
-				}
-				a.pairs = append(a.pairs, aligned{i, 1, j, 1, 0, 0.75, "initial"})
-				break
-			}
-		}
-	}
+	return falls > 1 || org && falls > 0
 }

@@ -37,7 +37,7 @@ func TestFinds(t *testing.T) {
 			t.Errorf("%s: %+v, want %s first", query, got, want)
 			continue
 		}
-		if got[0].Score < 0.75 {
+		if got[0].Score < 0.55 {
 			e, _ := x.Explain(&muster.ScreeningQuery{Names: []string{query}}, "t", want, screen.Options{})
 			t.Errorf("%s: %.3f %+v", query, got[0].Score, e)
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // lowest is the floor of any search: what scores less says nothing.
-const lowest = 0.2
+const lowest = 0.05
 
 // The bounds of one search.
 const (
@@ -222,9 +222,9 @@ func (x *Index) look(s *scratch, m match.Word) word {
 		org, per = min(org, w.base), min(per, w.base)
 	}
 	if w.unknown && len(m.Text) <= 3 { // too short to tell much: as often as not a legal form, or a particle, mistyped
-		org = min(org, float32(len(m.Text))*P.Short)
+		org = min(org, float32(len(m.Text))*natsShort)
 		if len(m.Text) <= 2 {
-			per = min(per, float32(len(m.Text))*P.Short)
+			per = min(per, float32(len(m.Text))*natsShort)
 		}
 	}
 	if !w.known && class == match.Plain && match.NearLegal(m.Text) {
@@ -263,6 +263,9 @@ func (x *Index) joined(s *scratch, at, n int) {
 	}
 	s.next()
 	x.words.find(&s.finder, string(b), 1, true, true)
+	if s.words[at].Native && !x.reads.noSounds {
+		x.readings(s, at, n)
+	}
 	if exact { // a letter beside a word is not a slip in it
 		s.found = slices.DeleteFunc(s.found, func(a alike) bool { return a.sim < 0.99 })
 	}
@@ -270,6 +273,31 @@ func (x *Index) joined(s *scratch, at, n int) {
 		s.units = append(s.units, unit{uint8(at), uint8(n), weight, s.keep(s.found)})
 	}
 }
+
+// readings looks up neighbours of another script as one word, in each way that they
+// may be read. Each way is taken whole: a reading of one system does not stand beside
+// one of another.
+func (x *Index) readings(s *scratch, at, n int) {
+	for k := range maxReadings {
+		b, other := s.joinBuf[:0], false
+		for _, w := range s.words[at : at+n] {
+			text := w.Text
+			if k < len(w.Also) {
+				text, other = w.Also[k], true
+			} else if len(w.Also) > 0 {
+				text = w.Also[len(w.Also)-1]
+			}
+			b = append(b, text...)
+		}
+		s.joinBuf = b
+		if !other || len(b) > maxJoined {
+			return
+		}
+		x.words.find(&s.finder, string(b), 1, true, true)
+	}
+}
+
+const maxReadings = 3
 
 // joinedSound looks up neighbours of a script without vowels as one word.
 func (x *Index) joinedSound(s *scratch, at, n int, weight float32) {
@@ -290,13 +318,14 @@ func (x *Index) joinedSound(s *scratch, at, n int, weight float32) {
 	}
 }
 
-// gain is what a similarity is worth: near 1 it is taken as it is, lower it says little.
+// gain is what a similarity is worth when pairs compete: near 1 it is taken as it is,
+// lower it says little.
 func gain(sim float32) float32 {
 	switch {
 	case sim >= 0.85:
-		return 1 - P.Fuzzy*(1-sim)
+		return sim
 	case sim >= minSimilar:
-		return max(0.05, 1-P.Fuzzy*0.15-(0.85-sim)*P.Steep)
+		return max(0.05, 0.85-(0.85-sim)*2.5)
 	}
 	return 0
 }
@@ -315,20 +344,14 @@ func (x *Index) gather(s *scratch, floor float32) {
 	}
 	s.touched, s.records = s.touched[:0], s.records[:0]
 	slices.SortStableFunc(s.units, func(a, b unit) int { return cmp.Compare(b.weight, a.weight) })
-	var total, initials float32 // the least that the query may weigh
-	for i := range s.words {
-		total += min(s.words[i].org, s.words[i].per)
-		if classIn(s.words[i].Word, false) == match.Initial {
-			initials += s.words[i].per
-		}
-	}
-	left := initials
+	total, initials, letters := s.least()
+	left := letters
 	for _, u := range s.units {
 		left += u.weight
 	}
 	for k := range s.units {
 		u := &s.units[k]
-		taken := maxScore(total, left) >= floor
+		taken := bound(total, left, initials) >= floor
 		left -= u.weight
 		if !taken && len(s.touched) == 0 {
 			break
@@ -351,6 +374,28 @@ func (x *Index) gather(s *scratch, floor float32) {
 			}
 		}
 	}
+}
+
+// least is the least that the query weighs against anybody, how many of its words are
+// initials, and what they weigh.
+func (s *scratch) least() (total, initials, letters float32) {
+	for i := range s.words {
+		w := &s.words[i]
+		total += min(w.org, w.per)
+		if classIn(w.Word, false) == match.Initial {
+			initials++
+			letters += w.per
+		}
+	}
+	return total, initials, letters
+}
+
+// weigh is what a word weighs against a firm, or against a person.
+func (w *word) weigh(org bool) float32 {
+	if org {
+		return w.org
+	}
+	return w.per
 }
 
 func (s *scratch) record(b *board, k int, u *unit, sim float32, at, n uint8) {
@@ -408,16 +453,10 @@ func (x *Index) scan(s *scratch, k int) {
 // rank scores the names that were taken up, most promising first, and stops where
 // none of the rest can come among the best.
 func (x *Index) rank(s *scratch, floor float32, limit int) {
-	var total, initials float32
-	for i := range s.words {
-		total += min(s.words[i].org, s.words[i].per)
-		if classIn(s.words[i].Word, false) == match.Initial {
-			initials += s.words[i].per
-		}
-	}
+	total, initials, letters := s.least()
 	s.bounds = s.bounds[:0]
 	for _, n := range s.touched {
-		if b := maxScore(total, s.boards[n].bound+initials); b >= floor {
+		if b := bound(total, s.boards[n].bound+letters, initials); b >= floor {
 			s.bounds = append(s.bounds, boundOf{n, b})
 		}
 	}
