@@ -93,13 +93,13 @@ func printHit(t terminal, x *onboard.HitExplained) error {
 		x.EntryID, x.Entry.List, e.Candidate.Score, e.Candidate.Name, oneLine(e.Query), oneLine(e.Name), e.Quality)
 	var rows [][]string
 	for _, p := range e.Pairs {
-		rows = append(rows, []string{p.Query, p.Name, p.How, fmt.Sprintf("%.2f", p.Alike), fmt.Sprintf("%.2f", p.Share), fmt.Sprintf("-%.3f", p.Lost)})
+		rows = append(rows, []string{p.Query, p.Name, p.How, fmt.Sprintf("%.2f", p.Alike), fmt.Sprintf("%.2f", p.Share), fmt.Sprintf("%+.2f", p.Effect)})
 	}
 	for _, a := range e.QueryOnly {
-		rows = append(rows, []string{a.Word, "", "on file only", "", fmt.Sprintf("%.2f", a.Share), fmt.Sprintf("-%.3f", a.Lost)})
+		rows = append(rows, []string{a.Word, "", "on file only", "", fmt.Sprintf("%.2f", a.Share), fmt.Sprintf("%+.2f", a.Effect)})
 	}
 	for _, a := range e.NameOnly {
-		rows = append(rows, []string{"", a.Word, "listed only", "", fmt.Sprintf("%.2f", a.Share), fmt.Sprintf("-%.3f", a.Lost)})
+		rows = append(rows, []string{"", a.Word, "listed only", "", fmt.Sprintf("%.2f", a.Share), fmt.Sprintf("%+.2f", a.Effect)})
 	}
 	for _, g := range e.Candidate.Grounds {
 		agrees := "disagrees"
