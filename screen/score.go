@@ -29,22 +29,23 @@ const (
 	firmThin    = 2.02 // less so for firms
 	firmOver    = 6.0
 
-	querySide  = -3.78 // the share of the query that met nothing
-	perQuery   = -0.43 // each nat of it
-	eachQuery  = -3.01 // each word of it that tells something
-	nameSide   = -1.24 // the same of the name
-	perName    = -0.2
-	eachName   = -3.99
-	eachMiddle = -0.49
-	eachSecond = -1.2  // a second family name
-	nameThin   = -0.23 // where besides the rarest word little matched
-	noFamily   = -4.0
-	noGiven    = -0.15
-	tells      = 1.0 // nats from which a word tells something
-	firmTells  = 3.4 // of a firm's name: what is short may be a legal form mistyped
-	restOver   = 3.0
-	oneInitial = 1.3  // a letter for a word
-	letterOf   = 0.25 // share of a word's weight that its first letter does not say
+	querySide   = -3.78 // the share of the query that met nothing
+	perQuery    = -0.43 // each nat of it
+	eachQuery   = -3.01 // each word of it that tells something
+	addedMiddle = 0.2   // of these, where a middle name stands that the list does not know
+	nameSide    = -1.24 // the same of the name
+	perName     = -0.2
+	eachName    = -3.99
+	eachMiddle  = -0.49
+	eachSecond  = -1.2  // a second family name
+	nameThin    = -0.23 // where besides the rarest word little matched
+	noFamily    = -4.0
+	noGiven     = -0.15
+	tells       = 1.0 // nats from which a word tells something
+	firmTells   = 3.4 // of a firm's name: what is short may be a legal form mistyped
+	restOver    = 3.0
+	oneInitial  = 1.3  // a letter for a word
+	letterOf    = 0.25 // share of a word's weight that its first letter does not say
 
 	inexact     = -1.19
 	inexactThin = -0.65
@@ -71,6 +72,7 @@ const (
 
 	same        = 0.999 // similarity from which two words are one
 	bestInexact = 0.995
+	slack       = 0.8 // by which a name may come out better than its bound
 )
 
 // aligner is the memory of one alignment.
@@ -210,6 +212,16 @@ func (x *Index) score(s *scratch, nameID uint32, tell func(piece)) float32 {
 	return float32(min(bestInexact, 1/(1+math.Exp(-e.total/spread))))
 }
 
+// patronymic reports a Slavic name after the father.
+func patronymic(s string) bool {
+	for _, end := range []string{"ovich", "evich", "ovna", "evna", "ivna", "ichna", "ovych", "evych"} {
+		if len(s) > len(end)+2 && s[len(s)-len(end):] == end {
+			return true
+		}
+	}
+	return false
+}
+
 // bare words do not make a name another one.
 func bare(c match.Class) bool {
 	return c == match.Legal || c == match.Title || c == match.Particle
@@ -284,6 +296,10 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 		}
 		add(piece{"pair", k, odds, x.shareOf(s, p, nameID) / e.queryAll})
 	}
+	complete := !n.org && len(ts) >= 2 // all that the list knows of a person was said
+	for j := range ts {
+		complete = complete && (a.have[j] || bare(ts[j].class))
+	}
 	for i := range s.words {
 		if a.taken[i] {
 			continue
@@ -294,6 +310,9 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 		odds := querySide*w/e.queryAll + perQuery*w
 		if w > tells && (!n.org || w > firmTells) {
 			odds += eachQuery
+		}
+		if complete && i > 0 && (i+1 < len(s.words) || patronymic(s.words[i].Text)) {
+			odds *= addedMiddle
 		}
 		add(piece{"query", i, odds, w / e.queryAll})
 	}
@@ -377,11 +396,24 @@ func (x *Index) shareOf(s *scratch, p *aligned, nameID uint32) (w float64) {
 	return w
 }
 
-// bound is the best score of a name that has matched some weight of the query.
-func bound(total, matched, initials float32) float32 {
-	lost := max(0, 1-matched/max(total, 0.01))
-	z := always + firmThin + perMatched*min(mostMatched, 1.25*float64(matched)+3) + querySide*float64(lost) + perQuery*float64(lost*total) + oneInitial*float64(initials) + 2*(strange+strangeSlip)
-	return float32(1 / (1 + math.Exp(-z/spread)))
+// bound is about the best that a name can come to, in log-odds, that has matched some
+// weight of the query.
+func bound(total, matched, initials float32, org bool) float32 {
+	lost := max(0, total-matched)
+	z := always + perMatched*min(mostMatched, 1.1*float64(matched)+1) + float64(lost)*(querySide/float64(max(total, 0.01))+perQuery) + oneInitial*float64(initials) + slack
+	if org && matched < 12 {
+		z += firmThin * math.Exp(-float64(matched)/firmOver)
+	}
+	if lost > firmTells {
+		z += eachQuery / 2 // a word is missing, or spelled quite otherwise
+	}
+	return float32(z)
+}
+
+// oddsOf is the log-odds of a score.
+func oddsOf(score float32) float32 {
+	v := min(0.9999, max(0.0001, float64(score)))
+	return float32(spread * math.Log(v/(1-v)))
 }
 
 // disorder reports words that stand in another order than in the name. A family name

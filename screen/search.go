@@ -345,13 +345,14 @@ func (x *Index) gather(s *scratch, floor float32) {
 	s.touched, s.records = s.touched[:0], s.records[:0]
 	slices.SortStableFunc(s.units, func(a, b unit) int { return cmp.Compare(b.weight, a.weight) })
 	total, initials, letters := s.least()
+	odds := oddsOf(floor)
 	left := letters
 	for _, u := range s.units {
 		left += u.weight
 	}
 	for k := range s.units {
 		u := &s.units[k]
-		taken := bound(total, left, initials) >= floor
+		taken := bound(total, left, initials, true) >= odds
 		left -= u.weight
 		if !taken && len(s.touched) == 0 {
 			break
@@ -454,14 +455,15 @@ func (x *Index) scan(s *scratch, k int) {
 // none of the rest can come among the best.
 func (x *Index) rank(s *scratch, floor float32, limit int) {
 	total, initials, letters := s.least()
+	odds := oddsOf(floor)
 	s.bounds = s.bounds[:0]
 	for _, n := range s.touched {
-		if b := bound(total, s.boards[n].bound+letters, initials); b >= floor {
+		if b := bound(total, s.boards[n].bound+letters, initials, x.names[n].org); b >= odds {
 			s.bounds = append(s.bounds, boundOf{n, b})
 		}
 	}
 	slices.SortFunc(s.bounds, func(a, b boundOf) int { return cmp.Compare(b.bound, a.bound) })
-	least := floor
+	least := odds
 	for i, c := range s.bounds {
 		if c.bound < least || i >= mostScored {
 			break
@@ -480,7 +482,7 @@ func (x *Index) rank(s *scratch, floor float32, limit int) {
 		s.bestOf[n.entry] = len(s.best)
 		s.best = append(s.best, scored{n.entry, c.name, score})
 		if len(s.best)%limit == 0 {
-			least = max(least, s.nth(limit)-keptBelow)
+			least = max(least, oddsOf(s.nth(limit)-keptBelow))
 		}
 	}
 }
