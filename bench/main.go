@@ -30,6 +30,7 @@ var benches = []struct {
 	name, about string
 	run         func(ctx context.Context, r *run) error
 }{
+	{"screen", "names against a watch list: recall and false alarms, speed, beside Jaro-Winkler over every name", screening},
 	{"spine", "from an application to a recorded decision: throughput, latency, size", spine},
 	{"sweep", "everybody on file against what changed in a list", sweepBench},
 	{"ledger-train", "make the starting probabilities of the chunk format anew", ledgerTrain},
@@ -45,6 +46,7 @@ type run struct {
 	report
 	quick   bool
 	records int       // of the ledger's year; 0: the bench's own choice
+	lists   string    // folder of lists that the screen bench reports on
 	dir     string    // of its own, removed at the end
 	said    io.Writer // parameters and progress, for people
 }
@@ -79,6 +81,8 @@ func start(ctx context.Context, args []string) (err error) {
 			r.quick = true
 		case a == "--json":
 			asJSON, r.said = true, os.Stderr
+		case strings.HasPrefix(a, "--lists="):
+			r.lists = strings.TrimPrefix(a, "--lists=")
 		case strings.HasPrefix(a, "--records="):
 			if r.records, err = strconv.Atoi(strings.TrimPrefix(a, "--records=")); err != nil {
 				return usage()

@@ -125,11 +125,29 @@ func bag(s string) string {
 	w := strings.FieldsFunc(strings.ToLower(s), func(c rune) bool { return strings.ContainsRune(" ,.-'()/&\"", c) })
 	// A firm with another form of law is not another firm.
 	w = slices.DeleteFunc(w, func(x string) bool { return len(x) == 1 || slices.Contains(forms, x) })
+	// Another spelling of a listed name is that name.
+	for i := range w {
+		if first, ok := respelledAs[w[i]]; ok {
+			w[i] = first
+		}
+	}
 	slices.Sort(w)
 	return strings.Join(w, " ")
 }
 
-var forms = strings.Fields("ltd limited llc inc corp corporation company co gmbh ag sa sarl srl ltda de cv sas jsc ooo oao pjsc group holding y and the cia for of in general trading international")
+// respelledAs is the first spelling of each row of respellings.
+var respelledAs = func() map[string]string {
+	m := map[string]string{}
+	for line := range strings.Lines(respellings) {
+		row := strings.Fields(line)
+		for _, w := range row {
+			m[w] = row[0]
+		}
+	}
+	return m
+}()
+
+var forms = strings.Fields("kg sprl limitada private pvt pte pty zao as sal ood organization internacional scs eirl ltd limited llc inc corp corporation company co gmbh ag sa sarl srl ltda de cv sas jsc ooo oao pjsc group holding y and the cia for of in general trading international")
 
 type origin struct {
 	name          string

@@ -278,11 +278,11 @@ func place(k, n, comma int, org bool) (tokenRole, float32) {
 	case comma < 0 && k == n-1:
 		return roleFamily, 1
 	case comma < 0:
-		return roleMiddle, 0.45
+		return roleMiddle, 0.35
 	case k == 0:
 		return roleGiven, 0.9
 	case k < comma:
-		return roleMiddle, 0.4
+		return roleMiddle, 0.3
 	case k == comma:
 		return roleFamily, 1
 	}

@@ -36,7 +36,7 @@ const (
 	nameSide    = -1.24 // the same of the name
 	perName     = -0.2
 	eachName    = -3.99
-	eachMiddle  = -0.49
+	eachMiddle  = -0.25
 	eachSecond  = -1.2  // a second family name
 	nameThin    = -0.23 // where besides the rarest word little matched
 	noFamily    = -4.0
@@ -56,7 +56,9 @@ const (
 	otherRest   = -0.26
 	otherThin   = -0.71
 	variant     = 0.93 // similarity from which two known names are spellings of one
-	variantOf   = 0.5
+	variantOf   = 0.4
+	spelling    = 0.96 // and from which they surely are
+	spellingOf  = 0.15
 	strange     = 0.5 // each word that nobody is known by
 	strangeSlip = 0.5
 
@@ -209,7 +211,7 @@ func (x *Index) score(s *scratch, nameID uint32, tell func(piece)) float32 {
 	if disorder {
 		e.total += misordered
 	}
-	return float32(min(bestInexact, 1/(1+math.Exp(-e.total/spread))))
+	return float32(min(bestInexact, ScoreOf(e.total)))
 }
 
 // patronymic reports a Slavic name after the father.
@@ -286,7 +288,10 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 			odds += slipShare * slips / max(1, letters)
 			if p.qn == 1 && s.words[p.q].known {
 				other := otherName + slips*(otherSlip+otherRest*thinRest+otherThin*thinFirm)
-				if p.sim >= variant {
+				switch {
+				case p.sim >= spelling:
+					other *= spellingOf
+				case p.sim >= variant:
 					other *= variantOf
 				}
 				odds += other
@@ -306,7 +311,7 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 		}
 		w := float64(s.words[i].weigh(n.org))
 		e.whole = false
-		e.exact = e.exact && bare(classIn(s.words[i].Word, n.org))
+		e.exact = e.exact && (bare(classIn(s.words[i].Word, n.org)) || n.org && s.words[i].formal)
 		odds := querySide*w/e.queryAll + perQuery*w
 		if w > tells && (!n.org || w > firmTells) {
 			odds += eachQuery
@@ -358,7 +363,8 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 	if !e.exact {
 		base += inexact + inexactThin*thinRest
 		if n.n == 1 {
-			base += inexactOne
+			// Two long words are seldom alike by chance.
+			base += inexactOne * min(1, 36/(letters*letters+1))
 		}
 	}
 	add(piece{what: "base", odds: base})
@@ -409,6 +415,9 @@ func bound(total, matched, initials float32, org bool) float32 {
 	}
 	return float32(z)
 }
+
+// ScoreOf is the score of a name whose evidence adds up to log-odds.
+func ScoreOf(odds float64) float64 { return 1 / (1 + math.Exp(-odds/spread)) }
 
 // oddsOf is the log-odds of a score.
 func oddsOf(score float32) float32 {

@@ -26,6 +26,7 @@ type word struct {
 	org, per float32 // what it weighs against a firm, and against a person
 	found    []alike // of the lists
 	known    bool    // it is a word of the lists as it stands
+	formal   bool    // in a firm's name it is as good as a legal form: one mistyped, or too short to tell
 	unknown  bool    // no word of the lists is it, or nearly it
 }
 
@@ -223,12 +224,14 @@ func (x *Index) look(s *scratch, m match.Word) word {
 	}
 	if w.unknown && len(m.Text) <= 3 { // too short to tell much: as often as not a legal form, or a particle, mistyped
 		org = min(org, float32(len(m.Text))*natsShort)
+		w.formal = true
 		if len(m.Text) <= 2 {
 			per = min(per, float32(len(m.Text))*natsShort)
 		}
 	}
 	if !w.known && class == match.Plain && match.NearLegal(m.Text) {
 		class = match.Legal
+		w.formal = true
 	}
 	w.org = classWeight(class, org)
 	w.per = classWeight(classIn(m, false), per)
