@@ -229,6 +229,13 @@ func bare(c match.Class) bool {
 	return c == match.Legal || c == match.Title || c == match.Particle
 }
 
+// bare reports a word of the query that may stand beside a name and change nothing: in
+// a firm's name also a single letter, which may belong to a form of law.
+func (w *word) bare(org bool) bool {
+	c := classIn(w.Word, org)
+	return bare(c) || org && (w.formal || c == match.Initial)
+}
+
 // piece is a part of the evidence, for an explanation.
 type piece struct {
 	what  string // base | pair | query | name
@@ -311,7 +318,7 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 		}
 		w := float64(s.words[i].weigh(n.org))
 		e.whole = false
-		e.exact = e.exact && (bare(classIn(s.words[i].Word, n.org)) || n.org && s.words[i].formal)
+		e.exact = e.exact && s.words[i].bare(n.org)
 		odds := querySide*w/e.queryAll + perQuery*w
 		if w > tells && (!n.org || w > firmTells) {
 			odds += eachQuery

@@ -185,6 +185,17 @@ func (x *Index) prepare(s *scratch, text string) bool {
 func (x *Index) look(s *scratch, m match.Word) word {
 	v := x.words
 	w := word{Word: m}
+	id, listed := v.byText[m.Text]
+	listed = listed && v.plain[id]
+	// What is like a word depends on the word alone, unless it is read from another script.
+	again := listed && !m.Native && m.Sound == nil && m.Class != match.Initial
+	if again {
+		if near := v.near[id].Load(); near != nil {
+			w.found = *near
+			x.weighWord(&w, id, listed)
+			return w
+		}
+	}
 	s.next()
 	if m.Class != match.Initial && (m.Sound == nil || !x.reads.noSounds) {
 		v.find(&s.finder, m.Text, 1, false, x.reads.noSounds)
@@ -200,10 +211,21 @@ func (x *Index) look(s *scratch, m match.Word) word {
 				v.findSound(&s.finder, m.Sound, false)
 			}
 		}
-	} else if id, ok := v.byText[m.Text]; ok {
+	} else if id, ok := v.byText[m.Text]; ok { // an initial meets itself
 		s.found = append(s.found, alike{id, 1})
 	}
 	w.found = s.keep(s.found)
+	if again {
+		near := slices.Clone(w.found)
+		v.near[id].Store(&near)
+	}
+	x.weighWord(&w, id, listed)
+	return w
+}
+
+// weighWord says what a word of the query weighs, once what is like it was found.
+func (x *Index) weighWord(w *word, id int32, listed bool) {
+	v, m := x.words, &w.Word
 	w.base = mostWeight
 	w.unknown = true
 	for _, a := range w.found {
@@ -213,9 +235,9 @@ func (x *Index) look(s *scratch, m match.Word) word {
 		}
 	}
 	org := w.base
-	class := classIn(m, true)
+	class := classIn(*m, true)
 	per := w.base
-	if id, ok := v.byText[m.Text]; ok && v.plain[id] {
+	if listed {
 		w.known = true
 	} else if share := match.Common(m.Text); share > 0 {
 		w.known = true
@@ -234,8 +256,7 @@ func (x *Index) look(s *scratch, m match.Word) word {
 		w.formal = true
 	}
 	w.org = classWeight(class, org)
-	w.per = classWeight(classIn(m, false), per)
-	return w
+	w.per = classWeight(classIn(*m, false), per)
 }
 
 // keep copies what was found into the arena of this search.

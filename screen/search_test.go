@@ -111,11 +111,8 @@ func TestIdentifiers(t *testing.T) {
 	t.Parallel()
 	e := person("1", "Anton", "NAGIBIN")
 	e.Identifiers = []muster.ListedIdentifier{
-		{Kind: muster.IdentPassport, Value: "71 2413714", Country: "RU"},
-		{Kind: muster.IdentWallet, Value: "0x8576acC5c05d6ce88f4e49bf65bdf0c62f91353c"},
-		{Kind: muster.IdentWallet, Value: "12sjrrhoFEsedNRhtgwvvRqjFTh8fZTDX9"},
-		{Kind: muster.IdentLEI, Value: "5493001KJTIIGC8Y1R12"},
-		{Kind: muster.IdentIBAN, Value: "DE89 3704 0044 0532 0130 00"},
+		{Kind: muster.IdentPassport, Value: "71 2413714", Country: "RU"}, {Kind: muster.IdentWallet, Value: "0x8576acC5c05d6ce88f4e49bf65bdf0c62f91353c"},
+		{Kind: muster.IdentWallet, Value: "12sjrrhoFEsedNRhtgwvvRqjFTh8fZTDX9"}, {Kind: muster.IdentLEI, Value: "5493001KJTIIGC8Y1R12"}, {Kind: muster.IdentIBAN, Value: "DE89 3704 0044 0532 0130 00"},
 	}
 	own := muster.ListEntry{List: "own.blocked", ID: "a", Identifiers: []muster.ListedIdentifier{
 		{Kind: muster.IdentMailDomain, Value: "mail.example"}, {Kind: muster.IdentIPRange, Value: "192.0.2.0/24"}, {Kind: muster.IdentIPRange, Value: "2001:db8::/32"}, {Kind: muster.IdentNetwork, Value: "AS64496"}, {Kind: muster.IdentCardBIN, Value: "424242"}, {Kind: muster.IdentDocument, Value: "abcdef0123456789"},

@@ -3,7 +3,9 @@ package screen
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
+	"sync/atomic"
 
 	"github.com/muster-cip/muster/match"
 )
@@ -12,12 +14,16 @@ import (
 // with what is needed to find those that are spelled or sound like a given one. It
 // is shared by an index and its subsets, so that both weigh a word alike.
 type vocabulary struct {
-	text   []string
-	sounds []span // into arena
-	arena  []byte
-	weight []float32 // how much the word tells, in nats: rare words more
-	plain  []bool    // a word of a name as it stands; else only joined
-	byText map[string]int32
+	text    []string
+	sounds  []span // into arena
+	arena   []byte
+	weight  []float32 // how much the word tells, in nats: rare words more
+	plain   []bool    // a word of a name as it stands; else only joined
+	letters []uint32  // which letters are in it
+	byText  map[string]int32
+	// near is what find found for a plain word, once somebody has asked: the same words
+	// are asked again and again. Filled while the index is searched, and never changed.
+	near []atomic.Pointer[[]alike]
 
 	deletes buckets // words with up to two letters left out
 	keys    buckets // consonants of plain words
@@ -52,11 +58,24 @@ func (v *vocabulary) add(text string, plain bool) int32 {
 	w := int32(len(v.text))
 	v.byText[text] = w
 	v.text = append(v.text, text)
+	v.letters = append(v.letters, lettersIn(text))
 	v.plain = append(v.plain, plain)
 	at := len(v.arena)
 	v.arena = match.AppendSounds(v.arena, text)
 	v.sounds = append(v.sounds, span{uint32(at), uint8(len(v.arena) - at)})
 	return w
+}
+
+// lettersIn is a bit for each letter, and one for all digits.
+func lettersIn(s string) (set uint32) {
+	for i := range len(s) {
+		if c := s[i]; c >= 'a' && c <= 'z' {
+			set |= 1 << (c - 'a')
+		} else {
+			set |= 1 << 26
+		}
+	}
+	return set
 }
 
 // finish makes the tables. entriesWith is in how many entries a word stands.
@@ -79,6 +98,7 @@ func (v *vocabulary) finish(entriesWith []int32, entries int) {
 
 	// A word is as common as all its spellings together.
 	v.weight = make([]float32, len(v.text))
+	v.near = make([]atomic.Pointer[[]alike], len(v.text))
 	n := max(float64(entries), fewEntries)
 	for w := range v.text {
 		with := float64(entriesWith[w])
@@ -265,9 +285,13 @@ func (f *finder) next() {
 // find collects into f.found the words that are like text. joined texts meet plain
 // words only, and only closely.
 func (v *vocabulary) find(f *finder, text string, most float32, joined, plainOnly bool) {
+	set := lettersIn(text)
 	try := func(w int32, slips int) {
 		if f.seen[w] == f.turn {
 			return
+		}
+		if slips >= 0 && bits.OnesCount32(set^v.letters[w]) > 2*slips {
+			return // more letters differ than slips can make
 		}
 		f.seen[w] = f.turn
 		if joined && !v.plain[w] {
