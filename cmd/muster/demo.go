@@ -61,10 +61,13 @@ type summary struct {
 	Outcomes     map[string]int `json:"outcomes"`
 	Log          summaryLog     `json:"log"`
 	Walk         []string       `json:"walk,omitempty"` // states of one customer's account, from post to active
+	Gate         []gateAnswer   `json:"gate,omitempty"` // what the gate says of three accounts
 	Bundle       string         `json:"bundle,omitempty"`
 	Checkpoint   string         `json:"checkpoint,omitempty"`
 	Server       string         `json:"server"`
 	Seconds      float64        `json:"seconds"`
+
+	states map[string]string // an account of each state, for the gate
 }
 
 type summaryLog struct {
@@ -159,7 +162,7 @@ func (d *demo) show(ctx context.Context, h *house, dir string, conf made, token 
 	if err != nil {
 		return err
 	}
-	s := summary{Outcomes: map[string]int{}, Server: api.base}
+	s := summary{Outcomes: map[string]int{}, Server: api.base, states: map[string]string{}}
 	proved := ""
 	if lines != nil {
 		proved, err = d.postLines(ctx, api, lines, &s)
@@ -172,6 +175,11 @@ func (d *demo) show(ctx context.Context, h *house, dir string, conf made, token 
 	s.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
 	if proved != "" {
 		if err := d.leave(ctx, api, dir, proved, &s); err != nil {
+			return err
+		}
+	}
+	if lines == nil {
+		if err := d.askGate(ctx, api, s.states, &s); err != nil {
 			return err
 		}
 	}
@@ -251,6 +259,8 @@ type line struct {
 	Outcome   string   `json:"outcome"`
 	Fields    []string `json:"fields"`
 	Rules     []string `json:"rules"`
+
+	account, state string // that it asks for
 }
 
 // postLines posts a file in order, one line at a time, and prints one line each.
@@ -297,6 +307,7 @@ func post(ctx context.Context, api *client, body []byte) (line, string, error) {
 	switch {
 	case err == nil:
 		l.Outcome = string(a.Decision.Outcome)
+		l.account, l.state = a.Account, a.AccountState
 		for _, n := range a.Decision.Needs {
 			if n.Kind == muster.NeedSupply {
 				l.Fields = append(l.Fields, field(n.Pointer))
@@ -349,6 +360,9 @@ func (d *demo) postPopulation(ctx context.Context, api *client, h *house, s *sum
 		}
 		s.Applications++
 		s.Outcomes[l.Outcome]++
+		if s.states[l.state] == "" {
+			s.states[l.state] = l.account
+		}
 		if id != "" && shown[l.Outcome] == "" {
 			shown[l.Outcome] = id
 		}
@@ -431,6 +445,7 @@ func (d *demo) walk(ctx context.Context, api *client, h *house, s *summary) (str
 		return "", err
 	}
 	step("document.manual: passport seen")
+	s.states[a.AccountState] = a.Account
 	return a.Decision.ID, nil
 }
 
