@@ -173,6 +173,7 @@ func TestPageShowsTheSamples(t *testing.T) {
 	}
 	for name, fence := range map[string]string{
 		"signup.go": "go", "signup.py": "python", "signup.php": "php", "signup.sh": "sh", "webhook.go": "go", "webhook.py": "python", "webhook.php": "php",
+		"gate.sh": "sh", "nginx.conf": "nginx", "envoy.yaml": "yaml",
 	} {
 		file, err := os.ReadFile(name)
 		if err != nil {
