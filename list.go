@@ -139,5 +139,5 @@ type OwnEntry struct {
 type ListRef struct {
 	List   string    `json:"list"`
 	Digest string    `json:"digest"`         // sha256 of its entries' canonical form, hex
-	AsOf   time.Time `json:"as_of,omitzero"` // the publisher's date, else when it was fetched
+	AsOf   time.Time `json:"as_of,omitzero"` // when it was last known to be what its publisher has
 }

@@ -57,38 +57,39 @@ func (s *Service) Load(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			asOf := snap.AsOf
-			if asOf.IsZero() {
-				asOf = snap.Made
-			}
-			next.lists[st.List] = &listInEffect{muster.ListRef{List: st.List, Digest: st.Digest, AsOf: asOf}, snap.AsOf, entries}
+			next.lists[st.List] = &listInEffect{muster.ListRef{List: st.List, Digest: st.Digest}, snap.AsOf, entries}
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	same := len(next.lists) == len(old.lists)
-	for list, l := range next.lists {
-		same = same && old.lists[list] == l
-	}
-	if same {
-		next.refs, next.entries = old.refs, old.entries
-	} else {
-		for _, st := range next.states {
-			if l := next.lists[st.List]; l != nil {
-				next.refs = append(next.refs, l.ref)
-				next.entries = append(next.entries, l.entries...)
-			}
+	for _, st := range next.states {
+		if l := next.lists[st.List]; l != nil {
+			ref := l.ref
+			ref.AsOf = st.Fresh // a list may stay the same for months, and be checked every day
+			next.refs = append(next.refs, ref)
 		}
+	}
+	if Same(next.refs, old.refs) {
+		next.entries = old.entries
+	} else {
+		for _, r := range next.refs {
+			next.entries = append(next.entries, next.lists[r.List].entries...)
+		}
+	}
+	if slices.Equal(next.refs, old.refs) {
+		next.refs = old.refs
 	}
 	s.now.Store(next)
 	return nil
 }
 
 // Current is what is in effect as of the last Load: which snapshots, and all their
-// entries. Nobody changes either slice. Where nothing changed, both are the same
-// slices as before, so that a caller can tell by the first ref's address, or by Same.
+// entries. AsOf of a ref is when the list was last known to be what its publisher has:
+// it moves with every fetch that finds nothing new. Nobody changes either slice. Where
+// nothing changed, both are the same slices as before; Same tells whether the snapshots
+// are.
 func (s *Service) Current(context.Context) ([]muster.ListRef, []muster.ListEntry, error) {
 	now := s.now.Load()
 	return now.refs, now.entries, nil

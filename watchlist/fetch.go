@@ -157,11 +157,12 @@ func (s *Service) fetch(ctx context.Context, src Source, row *muster.ListSource)
 	}
 	rep := Read(files)
 	outs := refusals(rep)
-	for _, o := range outs {
-		if o.State == Skipped { // a page, or another format, where a list should be
-			return outs, s.failed(ctx, src, strings.Join(o.Files, " ")+": "+o.Why)
+	if len(outs) > 0 { // a page, or another format, where a list should be
+		why := outs[0].Why
+		if outs[0].State == Skipped {
+			why = strings.Join(outs[0].Files, " ") + ": " + why
 		}
-		return outs, s.failed(ctx, src, o.Why)
+		return outs, s.failed(ctx, src, why)
 	}
 	var arrivals []*arrival
 	for _, ed := range rep.Editions {

@@ -68,6 +68,9 @@ func TestAnotherProcessSeesASnapshotAtItsNextLoad(t *testing.T) {
 			b.Fatal(digest, n)
 		}
 		before, _, _ := other.Current(b.Context())
+		if !before[0].AsOf.Equal(b.clock()) {
+			b.Errorf("an import without a date is as of %s", before[0].AsOf)
+		}
 		if err := other.Load(b.Context()); err != nil {
 			b.Fatal(err)
 		}

@@ -43,6 +43,11 @@ func (w *watching) load(ctx context.Context) error {
 	now := w.clock()
 	same := func(a, b muster.ListRef) bool { return a.List == b.List && a.Digest == b.Digest }
 	if have := w.now.Load(); have != nil && slices.EqualFunc(have.Refs, refs, same) && (w.until.IsZero() || now.Before(w.until)) {
+		if !slices.Equal(have.Refs, refs) { // the same lists, found to be their publishers' anew
+			next := *have
+			next.Refs = refs
+			w.now.Store(&next)
+		}
 		return nil
 	}
 	if len(refs) == 0 {
