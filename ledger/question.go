@@ -886,10 +886,14 @@ func (q *Questions) LastAccesses(ctx context.Context, s *vault.Session, accounts
 		if len(accounts) == 1 {
 			want.Account = accounts[0]
 		}
+		asked := make(map[string]bool, len(accounts))
+		for _, a := range accounts {
+			asked[a] = true
+		}
 		unsealed := map[string]time.Time{}
 		if err := q.Tail.Tail(ctx, s, tx, want, func(b *Batch) error {
 			for i := range b.Access {
-				if r := &b.Access[i]; r.At.After(unsealed[r.Account]) && slices.Contains(accounts, r.Account) {
+				if r := &b.Access[i]; asked[r.Account] && r.At.After(unsealed[r.Account]) {
 					unsealed[r.Account] = r.At
 				}
 			}

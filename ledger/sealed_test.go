@@ -586,6 +586,22 @@ func TestWhoSharesAddresses(t *testing.T) {
 	})
 }
 
+func TestAccountsAndCustomersLeadToEachOther(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(h *hotBundle) {
+		b := setupSealed(h)
+		accounts := b.main.LedgerAccounts()
+		of, err := accounts.AccountCustomers(t.Context(), []string{b.ids["P-1"], b.ids["P-2"], b.ids["P-1"], "acc_none"})
+		if err != nil || len(of) != 2 || of[b.ids["P-1"]] != "cus_P-1" {
+			t.Fatalf("%v, %v", of, err)
+		}
+		by, err := accounts.CustomerAccounts(t.Context(), []string{"cus_1", "cus_P-2", "cus_1", "cus_none"})
+		if err != nil || len(by) != 2 || len(by["cus_1"]) != 3 || !slices.Equal(by["cus_P-2"], []string{b.ids["P-2"]}) {
+			t.Fatalf("%v, %v", by, err)
+		}
+	})
+}
+
 func TestQuestionsAreBoundedAndRecorded(t *testing.T) {
 	t.Parallel()
 	b := setupSealed(setupHot(t, store.Config{Path: t.TempDir() + "/muster.db"}, store.Config{Path: t.TempDir() + "/ledger.db"}))

@@ -2,6 +2,7 @@ package retain
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/muster-cip/muster"
@@ -15,6 +16,7 @@ func (s *Service) SpansOver(ctx context.Context, class string, end time.Time, cu
 	if err != nil {
 		return nil, err
 	}
+	customers = slices.Compact(slices.Sorted(slices.Values(customers)))
 	files := make([]muster.FileAge, 0, len(customers))
 	if err := s.DB.View(ctx, func(tx Tx) error {
 		files = files[:0]
