@@ -32,6 +32,7 @@ var benches = []struct {
 }{
 	{"screen", "names against a watch list: recall and false alarms, speed, beside Jaro-Winkler over every name", screening},
 	{"spine", "from an application to a recorded decision: throughput, latency, size", spine},
+	{"measures", "what a special measure would do to everybody on file", measuresBench},
 	{"sweep", "everybody on file against what changed in a list", sweepBench},
 	{"ledger-train", "make the starting probabilities of the chunk format anew", ledgerTrain},
 	{"ledger", "access records: bytes a record, time a question, on a generated year (--records=N)", ledgerBench},
