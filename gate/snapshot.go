@@ -316,7 +316,8 @@ func (b *Builder) Add(h Hash, d DecisionID, profile uint32) error {
 // Snapshot ends the building.
 func (b *Builder) Snapshot(epoch, seq uint64) *Snapshot {
 	s := b.s
-	s.Epoch, s.Seq, s.known, s.look = epoch, seq, s.shared.seen(), fewProfiles
+	s.Epoch, s.Seq, s.known = epoch, seq, s.shared.seen()
+	s.look = max(fewProfiles, 2*s.known.n) // a builder is given what accounts have
 	if !b.sorted {
 		b.sort()
 	}
