@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/muster-cip/muster"
@@ -44,6 +45,24 @@ func (h *house) publishGate(ctx context.Context) error {
 		}
 	}
 	return p.Run(ctx)
+}
+
+// gateGauges say what this process's gate knows, and how old that is.
+func (h *house) gateGauges() []prometheus.Collector {
+	gauge := func(name, help string, value func(*gate.Snapshot, gate.Head) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			snap, head := h.gate.Load()
+			if snap == nil {
+				return -1
+			}
+			return value(snap, head)
+		})
+	}
+	return []prometheus.Collector{
+		gauge("muster_gate_accounts", "Accounts that the gate knows; -1 before it is loaded.", func(s *gate.Snapshot, _ gate.Head) float64 { return float64(s.Len()) }),
+		gauge("muster_gate_age_seconds", "Since the gate's knowledge was last known to be the store's; -1 before it is loaded.", func(_ *gate.Snapshot, head gate.Head) float64 { return h.clock().Sub(head.Time).Seconds() }),
+		gauge("muster_gate_sequence", "Sequence number of the gate's state; -1 before it is loaded.", func(s *gate.Snapshot, _ gate.Head) float64 { return float64(s.Seq) }),
+	}
 }
 
 // sweepGate removes profiles that no account has any more, a portion an hour: most had

@@ -69,6 +69,7 @@ func serve(ctx context.Context, c Config, log *slog.Logger, ready func(net.Addr,
 		return err
 	}
 	registry.MustRegister(h.asked)
+	registry.MustRegister(h.gateGauges()...)
 	defer h.close(context.WithoutCancel(ctx))
 	return h.serve(ctx, registry, m, ready)
 }
