@@ -37,6 +37,9 @@ func (s *Service) Approve(ctx context.Context, by, list, digest, reason string) 
 // another comes.
 func (s *Service) Decline(ctx context.Context, by, list, digest, reason string) (*muster.ListState, error) {
 	return s.held(ctx, by, list, digest, reason, func(ctx context.Context, tx Tx, state *muster.ListState, reason string) error {
+		if err := forget(ctx, tx, state.Source); err != nil {
+			return err
+		}
 		e := &muster.ListEvent{What: Declined, Digest: state.Held, Before: state.Digest, Operator: by, Reason: reason}
 		state.Held, state.HeldAt, state.HeldWhy = "", tx.Now(), ""
 		if err := tx.PutListState(ctx, state); err != nil {
@@ -91,6 +94,9 @@ func (s *Service) Rollback(ctx context.Context, by, list, digest, reason string)
 		if err != nil {
 			return err
 		}
+		if err := forget(ctx, tx, state.Source); err != nil {
+			return err
+		}
 		fresh := snap.Made // what it was then: going back makes no list younger
 		if snap.How == "import" && !snap.AsOf.IsZero() {
 			fresh = snap.AsOf
@@ -101,6 +107,20 @@ func (s *Service) Rollback(ctx context.Context, by, list, digest, reason string)
 		return nil, err
 	}
 	return state, s.Load(ctx)
+}
+
+// forget drops what a source's server called its copy: what is in effect is no longer
+// that copy, and an answer that nothing changed must not make it look fresh.
+func forget(ctx context.Context, tx Tx, source string) error {
+	if source == "" {
+		return nil
+	}
+	row, err := sourceRow(ctx, tx, source)
+	if err != nil || row.Version == 0 {
+		return err
+	}
+	row.Seen = "{}"
+	return tx.PutListSource(ctx, row)
 }
 
 // before is the snapshot that was in effect before the present one.

@@ -184,6 +184,41 @@ func TestAFetchThatFailsLeavesTheListAndIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestARollbackIsNotFetchedAwayAgain: what an operator gave up does not come back with
+// the next fetch, and what is in effect instead does not pass for the publisher's.
+func TestARollbackIsNotFetchedAwayAgain(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	p.put("/sdn.csv", sdn(1, 100).Data)
+	b := fetching(t, p, watchlist.Source{Name: "ofac", Every: time.Hour}, "/sdn.csv")
+	b.look()
+	first, _ := b.inEffect(b.Service, "ofac.sdn")
+	p.put("/sdn.csv", sdn(1, 101).Data)
+	b.move(time.Hour)
+	b.look()
+	if _, err := b.Rollback(t.Context(), "opr_1", "ofac.sdn", "", "wrong"); err != nil {
+		t.Fatal(err)
+	}
+	b.move(time.Hour)
+	if s := b.look(); s.Failures != 1 || !strings.Contains(s.Reason, "rolled it back") {
+		t.Fatalf("%+v", s)
+	}
+	if is, _ := b.inEffect(b.Service, "ofac.sdn"); is != first {
+		t.Fatal("the fetch undid the rollback")
+	}
+	if all, _, err := b.Status(t.Context()); err != nil || all[0].Age == 0 {
+		t.Fatalf("what was rolled back to is fresh: %+v %v", all, err)
+	}
+	p.put("/sdn.csv", sdn(1, 102).Data)
+	b.move(time.Hour)
+	if s := b.look(); s.Failures != 0 {
+		t.Fatalf("%+v", s)
+	}
+	if _, n := b.inEffect(b.Service, "ofac.sdn"); n != 102 {
+		t.Error("the next edition did not take effect")
+	}
+}
+
 func TestOneProcessFetchesAtATime(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)

@@ -429,6 +429,16 @@ func (s *Service) settle(ctx context.Context, tx Tx, a *arrival, h how) error {
 		a.came(state, h)
 		return tx.PutListState(ctx, state)
 	}
+	if h.how == "fetch" { // a person who brings it anew may
+		no, err := givenUp(ctx, tx, a.List, a.snap.Digest)
+		if err != nil {
+			return err
+		}
+		if no {
+			a.out.State, a.out.Why = Refused, "an operator declined this very snapshot, or rolled it back"
+			return nil
+		}
+	}
 	if state.Digest != a.against {
 		if err := s.recompare(ctx, tx, a, state); err != nil {
 			return err
@@ -447,7 +457,7 @@ func (s *Service) settle(ctx context.Context, tx Tx, a *arrival, h how) error {
 
 // keepBack leaves what is in effect, and has a person decide.
 func (s *Service) keepBack(ctx context.Context, tx Tx, a *arrival, state *muster.ListState, h how) error {
-	no, err := declined(ctx, tx, a.List, a.snap.Digest)
+	no, err := givenUp(ctx, tx, a.List, a.snap.Digest)
 	if err != nil {
 		return err
 	}
@@ -514,10 +524,14 @@ func (s *Service) recompare(ctx context.Context, tx Tx, a *arrival, state *muste
 	return nil
 }
 
-// declined reports whether a person gave this very snapshot up.
-func declined(ctx context.Context, tx Tx, list, digest string) (bool, error) {
+// givenUp reports whether a person declined this very snapshot, or rolled it back, and
+// nobody put it into effect since.
+func givenUp(ctx context.Context, tx Tx, list, digest string) (bool, error) {
 	events, err := tx.ListEvents(ctx, list, 200)
 	for _, e := range events {
+		if e.What == RolledBack && e.Before == digest {
+			return true, err
+		}
 		if e.Digest == digest {
 			return e.What == Declined, err
 		}
