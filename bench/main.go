@@ -39,6 +39,7 @@ var benches = []struct {
 	{"gatewire", "the gate over the wire alone: AuthZEN, ext_authz, an edge's start, OPA beside it", func(ctx context.Context, r *run) error {
 		return gateOverTheWire(ctx, r, gateSizes(r.quick))
 	}},
+	{"ingest", "access records over HTTP, to acknowledged and synced, beside a COPY", ingestBench},
 	{"gate", "may this account do this: in process, to an edge, over the wire", gateBench},
 }
 
