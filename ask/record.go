@@ -195,9 +195,7 @@ func (r *Recorder) gather() {
 	now := r.conf.Clock()
 	r.mu.Lock()
 	cells := r.cells
-	if len(cells) > 0 {
-		r.cells = make(map[cellKey]*cell, min(len(cells), 1024))
-	}
+	r.cells = make(map[cellKey]*cell, min(len(cells), 1024)) // what is read below is nobody else's any more
 	r.mu.Unlock()
 	counts, lost := r.countsSince(), r.lost.Load()
 	records := make([]muster.GateRecord, 0, len(cells))
