@@ -50,7 +50,7 @@ type Weights struct {
 // DefaultWeights are those that DefaultThreshold was measured with.
 func DefaultWeights() Weights {
 	return Weights{
-		WeakName:    0.95,
+		WeakName:    0.97,
 		BirthAgrees: 0.06, BirthYear: 0.03, BirthDisagrees: -0.20,
 		NationAgrees: 0.02, NationDiffers: -0.06, CountryAgrees: 0.02, KindDiffers: -0.15,
 		Identifier: 1,

@@ -63,7 +63,7 @@ func (x *Index) Explain(q *muster.ScreeningQuery, list, id string, o Options) (E
 			if x.names[n].entry != i {
 				continue
 			}
-			if v := x.score(s, n, nil); v > best.score {
+			if v := x.score(s, n, nil); v > 0 && (spelling < 0 || x.better(n, v, best.name, best.score)) {
 				best.name, best.score, spelling = n, v, k
 			}
 		}

@@ -486,7 +486,9 @@ func (x *Index) rank(s *scratch, floor float32, limit int) {
 			s.bounds = append(s.bounds, boundOf{n, b})
 		}
 	}
-	slices.SortFunc(s.bounds, func(a, b boundOf) int { return cmp.Compare(b.bound, a.bound) })
+	slices.SortFunc(s.bounds, func(a, b boundOf) int {
+		return cmp.Or(cmp.Compare(b.bound, a.bound), cmp.Compare(a.name, b.name))
+	})
 	least := odds
 	for i, c := range s.bounds {
 		if c.bound < least || i >= mostScored {
@@ -498,8 +500,8 @@ func (x *Index) rank(s *scratch, floor float32, limit int) {
 		}
 		n := &x.names[c.name]
 		if at, ok := s.bestOf[n.entry]; ok {
-			if s.best[at].score < score {
-				s.best[at].score, s.best[at].name = score, c.name
+			if b := &s.best[at]; x.better(c.name, score, b.name, b.score) {
+				b.score, b.name = score, c.name
 			}
 			continue
 		}
@@ -511,7 +513,22 @@ func (x *Index) rank(s *scratch, floor float32, limit int) {
 	}
 }
 
+// better reports whether a name, with its score, says more for its entry than another of
+// its names. Of two that say the same it is the one that its publisher does not call weak,
+// then the first.
+func (x *Index) better(a uint32, score float32, b uint32, than float32) bool {
+	if wa, wb := x.names[a].weak, x.names[b].weak; wa != wb {
+		if wa {
+			score *= weaker
+		} else {
+			than *= weaker
+		}
+	}
+	return score > than || score == than && a < b
+}
+
 const (
+	weaker     = 0.98
 	mostScored = 4000
 	keptBelow  = 0.15 // other fields can bring an entry up by this much
 )

@@ -204,6 +204,12 @@ func TestWeakNamesAloneAreMarkedDown(t *testing.T) {
 	score := func(name string) muster.Candidate {
 		return x.Search(&muster.ScreeningQuery{Names: []string{name}}, screen.Options{})[0]
 	}
+	// The same words as a weak name: what the publisher does not call weak counts.
+	e.Names = append(e.Names, muster.ListedName{Full: "Jan Said Abd al-Salam", Role: muster.NameAlias, Quality: muster.NameWeak})
+	both := build(t, []muster.ListEntry{e}).Search(&muster.ScreeningQuery{Names: []string{"Jan Said Abd al-Salam"}}, screen.Options{})[0]
+	if both.Weak {
+		t.Error("a weak name stands before a strong one that says the same", both)
+	}
 	primary, alias, weak := score("Said Jan Abd al-Salam"), score("Qasim Khan Daoud"), score("Farhad Shikari")
 	if primary.Score != alias.Score || weak.Score >= alias.Score || !weak.Weak || weak.Name != alias.Name || alias.Matched != 1 {
 		t.Error(primary, alias, weak)
