@@ -29,12 +29,12 @@ const (
 	firmThin    = 2.02 // less so for firms
 	firmOver    = 6.0
 
-	querySide   = -3.78 // the share of the query that met nothing
+	querySide   = -5.1  // the share of the query that met nothing
 	perQuery    = -0.43 // each nat of it
 	eachQuery   = -3.01 // each word of it that tells something
 	addedMiddle = 0.2   // of these, where a middle name stands that the list does not know
 	nameSide    = -1.24 // the same of the name
-	perName     = -0.2
+	perName     = -0.16
 	eachName    = -3.99
 	eachMiddle  = -0.25
 	eachSecond  = -1.2  // a second family name
@@ -44,11 +44,11 @@ const (
 	tells       = 1.0 // nats from which a word tells something
 	firmTells   = 3.4 // of a firm's name: what is short may be a legal form mistyped
 	restOver    = 3.0
-	oneInitial  = 1.3  // a letter for a word
-	letterOf    = 0.25 // share of a word's weight that its first letter does not say
+	oneInitial  = 1.6  // a letter for a word
+	letterOf    = 0.21 // share of a word's weight that its first letter does not say
 
 	inexact     = -1.19
-	inexactThin = -0.65
+	inexactThin = -0.3
 	inexactOne  = -0.98 // the name is one word
 	slipShare   = -4.0  // slips by letters
 	otherName   = -0.83 // each word that is known as a name of its own
@@ -58,7 +58,7 @@ const (
 	variant     = 0.93 // similarity from which two known names are spellings of one
 	variantOf   = 0.4
 	spelling    = 0.96 // and from which they surely are
-	spellingOf  = 0.15
+	spellingOf  = 0.2
 	strange     = 0.5 // each word that nobody is known by
 	strangeSlip = 0.5
 
