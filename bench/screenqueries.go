@@ -416,7 +416,6 @@ func respell(r *rand.Rand, words []string) string {
 			for _, l := range r.Perm(len(letterings)) {
 				if x := strings.Replace(w[k], letterings[l][0], letterings[l][1], 1); x != w[k] && !strings.HasPrefix(w[k], letterings[l][0]) {
 					w[k] = x
-					changed++
 					break
 				}
 			}

@@ -338,13 +338,3 @@ func (x *Index) Subset(keep func(*muster.ListEntry) bool) *Index {
 	s.take(entries)
 	return s
 }
-
-// Size is about how many bytes the index keeps, its entries not counted.
-func (x *Index) Size() int {
-	v := x.words
-	n := len(v.arena) + 8*(len(v.deletes.pairs)+len(v.keys.pairs)+len(v.joined.pairs)) + 4*(len(v.deletes.start)+len(v.keys.start)+len(x.start)) + 8*len(x.posts)
-	for _, t := range v.text {
-		n += len(t) + 16 + 8 + 4 + 1 + 40 // itself, its head, sounds, weight, plain, a place in the map
-	}
-	return n + len(x.names)*32 + len(x.tokens)*20 + len(x.entries)*60
-}

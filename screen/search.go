@@ -71,7 +71,6 @@ type scratch struct {
 	simNow  uint32
 	best    []scored
 	bestOf  map[int32]int
-	join    strings.Builder
 	joinBuf []byte
 	align   aligner
 	bounds  []boundOf
