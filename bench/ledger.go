@@ -176,12 +176,6 @@ func (l *ledgerRig) own(ctx context.Context, accounts []string) error {
 	return nil
 }
 
-// sample is a record that will be asked for.
-type sample struct {
-	muster.AccessRecord
-	class string // person, any, carrier
-}
-
 // filled says what filling a ledger took.
 type filled struct {
 	records       int

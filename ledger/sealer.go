@@ -875,7 +875,7 @@ func (s *Sealer) closeHours(ctx context.Context) error {
 // lengths are the prefixes under which a lease of an address can be indexed.
 func (s State) lengths(a netip.Addr) (list []netip.Prefix) {
 	a = a.Unmap()
-	set := s.Lengths6<<1 | 0
+	set := s.Lengths6 << 1
 	most := 64
 	if a.Is4() {
 		set, most = uint64(s.Lengths4), 32
