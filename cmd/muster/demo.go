@@ -60,14 +60,15 @@ type summary struct {
 	Applications int            `json:"applications"`
 	Outcomes     map[string]int `json:"outcomes"`
 	Log          summaryLog     `json:"log"`
-	Walk         []string       `json:"walk,omitempty"` // states of one customer's account, from post to active
-	Gate         []gateAnswer   `json:"gate,omitempty"` // what the gate says of three accounts
+	Walk         []string       `json:"walk,omitempty"`   // states of one customer's account, from post to active
+	Gate         []gateAnswer   `json:"gate,omitempty"`   // what the gate says of three accounts
+	Ledger       []ledgerAnswer `json:"ledger,omitempty"` // what the ledger says of two addresses
 	Bundle       string         `json:"bundle,omitempty"`
 	Checkpoint   string         `json:"checkpoint,omitempty"`
 	Server       string         `json:"server"`
 	Seconds      float64        `json:"seconds"`
 
-	states map[string]string // an account of each state, for the gate
+	states map[string]string // an account of each state, for gate and ledger
 }
 
 type summaryLog struct {
@@ -180,6 +181,9 @@ func (d *demo) show(ctx context.Context, h *house, dir string, conf made, token 
 	}
 	if lines == nil {
 		if err := d.askGate(ctx, api, s.states, &s); err != nil {
+			return err
+		}
+		if err := d.askLedger(ctx, api, s.states, &s); err != nil {
 			return err
 		}
 	}
