@@ -119,6 +119,9 @@ func (k *kept) backup(kind string) string {
 func (k *kept) erase() {
 	k.Helper()
 	k.open(k.config, func(h *house) {
+		if err := h.openHot(k.Context()); err != nil { // that says when accounts were last used
+			k.Fatal(err)
+		}
 		by := k.operator(h).Operator
 		e, err := h.retain.Ask(k.Context(), by, k.customer, muster.GroundRequest)
 		if err != nil {

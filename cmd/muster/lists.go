@@ -304,7 +304,7 @@ func isDir(path string) bool {
 func newListsUpdate(t terminal) *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
-		Use: "update [SOURCE...]", Short: "Have the configured sources fetched now, and wait for it",
+		Use: "update [SOURCE...]", Short: "Have the configured sources fetched now, and wait for it", Args: cobra.ArbitraryArgs,
 		Long: "Have sources of the configuration fetched now; without a name, all. The server fetches, with conditional requests.",
 	}
 	r := remoteFlags(cmd, t)
