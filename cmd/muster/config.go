@@ -75,11 +75,34 @@ type SMS struct {
 	Secret string `yaml:"secret_file,omitempty"`
 }
 
-// NATS is where the gate's changes are published too, for many edges.
+// NATS is where the gate's changes are published too, for many edges, and where records
+// for the ledger come from.
 type NATS struct {
-	URL         string `yaml:"url,omitempty"`              // nats://host:port, several with commas, or tls://...; "" publishes nothing
+	URL         string `yaml:"url,omitempty"`              // nats://host:port, several with commas, or tls://...; "" uses none
 	Credentials string `yaml:"credentials_file,omitempty"` // of NATS
-	Prefix      string `yaml:"gate_prefix,omitempty"`      // of the subject; the deployment's id follows it
+	Prefix      string `yaml:"gate_prefix,omitempty"`      // of the subject; the deployment's id follows it. "" publishes nothing
+	Access      string `yaml:"access_subject,omitempty"`   // batches of access records; "" takes none
+	Leases      string `yaml:"leases_subject,omitempty"`   // batches of leases
+	Stream      string `yaml:"stream,omitempty"`           // of JetStream; "" is the one that holds the subject
+	Durable     string `yaml:"durable,omitempty"`          // name of the consumers; "-access" and "-leases" follow it
+}
+
+func (c *NATS) check() (wrong []string) {
+	if (c.Access != "" || c.Leases != "") && c.URL == "" {
+		wrong = append(wrong, "nats.access_subject and nats.leases_subject need nats.url")
+	}
+	if c.Access != "" && c.Access == c.Leases {
+		wrong = append(wrong, "nats.access_subject and nats.leases_subject are two")
+	}
+	for _, s := range []string{c.Access, c.Leases, c.Stream} {
+		if strings.ContainsAny(s, " \t\r\n") {
+			wrong = append(wrong, "subjects and stream of nats have no spaces")
+		}
+	}
+	if (c.Access != "" || c.Leases != "") && !muster.IsReference(c.Durable) || strings.Contains(c.Durable, ".") {
+		wrong = append(wrong, "nats.durable is a name of letters, digits, dashes and underscores")
+	}
+	return wrong
 }
 
 // Out bounds where Muster itself connects to.
@@ -144,7 +167,7 @@ type WitnessConfig struct {
 func defaults(dir string) Config {
 	return Config{
 		Listen: "127.0.0.1:8420", Mode: muster.ModeProduction, Data: filepath.Join(dir, "data"), Keys: filepath.Join(dir, "keys"),
-		Provider: "Example Hosting", Domain: "example.com", SoloDelay: "24h", NATS: NATS{Prefix: "muster.gate"}, GateBound: "2m",
+		Provider: "Example Hosting", Domain: "example.com", SoloDelay: "24h", NATS: NATS{Prefix: "muster.gate", Durable: "muster"}, GateBound: "2m",
 		Keeping: Keeping{Zone: "UTC", Delay: "72h", Epoch: "720h", Share: 2},
 	}
 }
@@ -182,7 +205,7 @@ func readConfig(path string) (Config, error) {
 		}
 	}
 	base := filepath.Dir(path)
-	for _, p := range append([]*string{&c.Data, &c.Keys, &c.Database, &c.KeyDatabase, &c.TLS.Certificate, &c.TLS.Key, &c.Mail.Password, &c.SMS.Secret, &c.SendOut, &c.KMS.Transit.Token, &c.KMS.Transit.CA}, c.Ledger.paths()...) {
+	for _, p := range append([]*string{&c.Data, &c.Keys, &c.Database, &c.KeyDatabase, &c.TLS.Certificate, &c.TLS.Key, &c.Mail.Password, &c.SMS.Secret, &c.SendOut, &c.KMS.Transit.Token, &c.KMS.Transit.CA, &c.NATS.Credentials}, c.Ledger.paths()...) {
 		if *p != "" && !filepath.IsAbs(*p) && !strings.HasPrefix(*p, "https://") {
 			*p = filepath.Join(base, *p)
 		}
@@ -259,6 +282,7 @@ func (c *Config) check() error {
 		wrong = append(wrong, err.Error())
 	}
 	wrong = append(wrong, c.Ledger.check()...)
+	wrong = append(wrong, c.NATS.check()...)
 	if wrong != nil {
 		return muster.Errorf(muster.CodeInvalid, "the configuration is wrong: %s", strings.Join(wrong, "; "))
 	}

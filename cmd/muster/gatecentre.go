@@ -28,7 +28,7 @@ func gateBound(c Config) time.Duration {
 // Of processes that share a database one does.
 func (h *house) publishGate(ctx context.Context) error {
 	c := h.conf.NATS
-	if c.URL == "" {
+	if c.URL == "" || c.Prefix == "" {
 		return nil
 	}
 	p := &edge.Publisher{NATS: edge.NATS{URL: c.URL, Credentials: c.Credentials, Prefix: c.Prefix}, Centre: h.centre, Trouble: func(err error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/ledger"
@@ -101,6 +102,29 @@ func (h *house) openHot(ctx context.Context) (err error) {
 		DB: store.LedgerAs[ledger.Tx](h.ledger), Vault: h.vault, Recorder: h.journal, Tail: h.hot, Directory: h.db.LedgerAccounts(), Clock: h.clock,
 	})
 	return err
+}
+
+// takeNATS takes batches from NATS, where the configuration names subjects, until ctx ends.
+func (h *house) takeNATS(ctx context.Context, m *meters) error {
+	c := h.conf.NATS
+	group, ctx := errgroup.WithContext(ctx)
+	for _, kind := range []struct {
+		name, subject string
+		leases        bool
+	}{{"access", c.Access, false}, {"leases", c.Leases, true}} {
+		if kind.subject == "" {
+			continue
+		}
+		n := &ledger.NATS{
+			URL: c.URL, Credentials: c.Credentials, Stream: c.Stream, Subject: kind.subject, Durable: c.Durable + "-" + kind.name, Leases: kind.leases,
+			Take: h.hot.Take, Clock: h.clock, Log: h.log, Count: func(outcome string) { m.nats.WithLabelValues(kind.name, outcome).Inc() },
+		}
+		for _, outcome := range ledger.NATSOutcomes {
+			m.nats.WithLabelValues(kind.name, outcome) // shown before the first
+		}
+		group.Go(func() error { return n.Run(ctx) })
+	}
+	return group.Wait()
 }
 
 // manyUnsealed is from how many records on the sealer does not wait for its time.
@@ -246,6 +270,10 @@ func (m *meters) countLedger(ctx context.Context, hot *ledger.Hot) error {
 	m.unsealed.Set(float64(head.Records))
 	m.waiting.Set(float64(waiting.Records))
 	return nil
+}
+
+func natsCounter() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "muster_ledger_nats_deliveries_total", Help: "Batches that NATS delivered, by kind of record and what became of them."}, []string{"kind", "outcome"})
 }
 
 func ledgerGauges() (unsealed, waiting prometheus.Gauge) {

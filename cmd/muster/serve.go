@@ -135,6 +135,7 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group.Go(func() error { return h.every(ctx, 2*time.Second, "fetch lists", h.lists.Look) })
 	group.Go(func() error { return h.every(ctx, time.Minute, "read networks", h.where.load) })
 	group.Go(func() error { return h.seal(ctx) })
+	group.Go(func() error { return h.takeNATS(ctx, m) })
 	group.Go(func() error {
 		return h.every(ctx, 5*time.Second, "claim records", func(ctx context.Context) error {
 			_, err := h.hot.Claim(ctx)
@@ -378,6 +379,7 @@ type meters struct {
 	lists    *prometheus.GaugeVec
 	unsealed prometheus.Gauge
 	waiting  prometheus.Gauge
+	nats     *prometheus.CounterVec
 }
 
 func newMeters(r *prometheus.Registry) *meters {
@@ -409,7 +411,8 @@ func newMeters(r *prometheus.Registry) *meters {
 	}, []string{"clock"})
 	r.MustRegister(m.groups, m.synced, m.jobs, m.erased, m.waits, m.standing, m.lists, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.unsealed, m.waiting = ledgerGauges()
-	r.MustRegister(m.unsealed, m.waiting)
+	m.nats = natsCounter()
+	r.MustRegister(m.unsealed, m.waiting, m.nats)
 	return m
 }
 
