@@ -47,14 +47,16 @@ type ingest struct {
 
 // ingestState is how far a file is sent. It holds no value.
 type ingestState struct {
-	Format int    `json:"format"` // 1
-	File   string `json:"file"`   // identity: see identify
-	Offset int64  `json:"offset"` // where the next line begins
+	Format int    `json:"format"`         // 1
+	File   string `json:"file"`           // identity: see identify
+	Offset int64  `json:"offset"`         // where the next line begins
+	Cuts   int    `json:"cuts,omitempty"` // how often it became shorter and began the same
 }
 
 const (
 	ingestEvery = 500 * time.Millisecond // between looks at a file that may grow
 	ingestTries = 12
+	ingestQuiet = 10 // looks at a file that has lost its name, for whoever still writes to it
 )
 
 func newIngest(t terminal) *cobra.Command {
@@ -191,6 +193,14 @@ func (g *ingest) one(ctx context.Context, c *client, path string, follow bool) (
 	if g.moved.File != s.id {
 		g.moved = ingestState{Format: 1, File: s.id}
 	}
+	if info, err := s.f.Stat(); err != nil {
+		return false, err
+	} else if info.Size() < g.moved.Offset { // cut, and it begins as it did: its lines are others all the same
+		g.moved.Offset, g.moved.Cuts = 0, g.moved.Cuts+1
+	}
+	if g.moved.Cuts > 0 {
+		s.id += "." + strconv.Itoa(g.moved.Cuts) + "c"
+	}
 	s.offset = g.moved.Offset
 	if _, err := s.f.Seek(s.offset, io.SeekStart); err != nil {
 		return false, err
@@ -302,19 +312,26 @@ func (s *source) line() (text []byte, at int64, err error) {
 }
 
 // replaced reports whether the name now belongs to another file, or this one was cut.
-func (s *source) replaced() bool {
+func (s *source) replaced() bool { return s.renamed() || s.cut() }
+
+func (s *source) renamed() bool {
 	now, err := os.Stat(s.path)
 	if err != nil {
 		return false // being rotated: the next look sees
 	}
 	have, err := s.f.Stat()
-	return err == nil && (!os.SameFile(now, have) || have.Size() < s.offset)
+	return err == nil && !os.SameFile(now, have)
+}
+
+func (s *source) cut() bool {
+	have, err := s.f.Stat()
+	return err == nil && have.Size() < s.offset
 }
 
 // send sends a source to its end.
 func (g *ingest) send(ctx context.Context, c *client, s *source) error {
 	var b ledger.Batch
-	last := false // the name was taken by another file before this look
+	quiet := 0 // looks in vain since another file took the name
 	for {
 		text, at, err := s.line()
 		switch {
@@ -322,14 +339,14 @@ func (g *ingest) send(ctx context.Context, c *client, s *source) error {
 			if err := g.post(ctx, c, s, &b); err != nil {
 				return err
 			}
-			if last {
-				s.over = true
+			if quiet++; !s.renamed() {
+				quiet = 0
+			}
+			if s.over = quiet > ingestQuiet || s.cut(); s.over {
 				return nil
 			}
-			if last = s.replaced(); !last {
-				if err := pause(ctx); err != nil {
-					return err
-				}
+			if err := pause(ctx); err != nil {
+				return err
 			}
 			if _, err := s.f.Seek(s.offset, io.SeekStart); err != nil {
 				return err
@@ -344,6 +361,7 @@ func (g *ingest) send(ctx context.Context, c *client, s *source) error {
 		case err != nil:
 			return err
 		}
+		quiet = 0
 		if err := g.read(&b, text, s.id+"."+strconv.FormatInt(at, 10)); err != nil {
 			g.fault(at, ledger.FaultsOf(err))
 		}
