@@ -64,12 +64,56 @@ func Words(dst []Word, name string) []Word {
 		}
 		dst = latinWords(dst, p.text)
 	}
+	articles(dst[start:])
 	dst = servants(dst, start)
+	Surname(dst[start:])
 	if len(dst)-start > MaxWords {
 		dst = dst[:start+MaxWords]
 	}
 	return dst
 }
+
+// articles writes the Arabic article as "al" where it is written as it sounds before a
+// sun letter: az-Zawahiri, as Safa, esh-Sharif, аз-Завахири.
+func articles(ws []Word) {
+	for i := 0; i+1 < len(ws); i++ {
+		w := &ws[i]
+		text := surfaceOf(w)
+		if len(text) < 2 || len(text) > 3 || text[0] != 'a' && text[0] != 'e' || strings.IndexByte("dnrstz", text[1]) < 0 || !strings.HasPrefix(ws[i+1].Text, text[1:]) {
+			continue
+		}
+		if text[1] == 'n' && len(ws[i+1].Text) < 5 {
+			continue // An Ning, An Nam: Chinese and Korean
+		}
+		*w = Word{Text: "al", Raw: text, Class: Particle, Native: w.Native}
+	}
+}
+
+func surfaceOf(w *Word) string {
+	if w.Raw != "" {
+		return w.Raw
+	}
+	return w.Text
+}
+
+// Surname makes a name of a title that stands last, for there it is the family's: Umair Sheikh.
+func Surname(ws []Word) {
+	if len(ws) < 2 {
+		return
+	}
+	if w := &ws[len(ws)-1]; w.Class == Title && !w.Organisational && !afterNames[w.Text] {
+		w.Organisational, w.Person = true, Plain
+	}
+}
+
+// afterNames are titles that stand behind a name.
+var afterNames = func() map[string]bool {
+	m := map[string]bool{}
+	for w := range strings.FieldsSeq("jr snr sr senior junior phd md esq esquire") {
+		m[w] = true
+	}
+	return m
+}()
 
 // servants joins Abd Allah, which is one name and usually written as one word.
 func servants(ws []Word, from int) []Word {

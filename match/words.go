@@ -31,7 +31,7 @@ var known = func() map[string]Word {
 		}
 	}
 	put(Particle, false, `al el ul ad as ar at an az ash ud ur us il bin ben ibn bint binti bte abu abou umm de del dela da do dos das di du des la las los le les y e i van von den der ter ten zu zur af av the of for and und et ve wa oglu ogli ogly uulu kyzy qizi zade bar mac`)
-	put(Title, false, `mr mrs ms miss dr doctor prof professor sir lord lady dame sheikh shaikh shaykh sheik cheikh shaik sayyid seyyed sayed seyed syed sayyed seyyid said hajj haji hajji haj hadji hadj alhaji hajja mullah mulla mawlawi maulvi moulavi molvi maulavi mawlana maulana ustad ustaz ustadh qari hafiz mufti imam ayatollah hojjatoleslam hojatoleslam allama general gen colonel col major maj captain capt cpt lieutenant lt brigadier brig commander cmdr comandante sergeant sgt admiral adm marshal eng engr engineer ing lic arq ingeniero licenciado senor senora sr sra don dona monsieur mme madame mlle herr frau dipl jr snr senior junior phd md esq esquire excellency honorable president minister prince princess emir amir comrade rev reverend father fr pastor bishop sri shri smt pani gospodin tovarishch signor signora dott dottore avv maitre khwaja agha bey hanim sultan`)
+	put(Title, false, `mr mrs ms miss dr doctor prof professor sir lord lady dame sheikh shaikh shaykh sheik cheikh shaik sayyid seyyed sayed seyed syed sayyed seyyid hajj haji hajji haj hadji hadj alhaji hajja mullah mulla mawlawi maulvi moulavi molvi maulavi mawlana maulana ustad ustaz ustadh qari hafiz mufti imam ayatollah hojjatoleslam hojatoleslam allama general gen colonel col major maj captain capt cpt lieutenant lt brigadier brig commander cmdr comandante sergeant sgt admiral adm marshal eng engr engineer ing lic arq ingeniero licenciado senor senora sr sra don dona monsieur mme madame mlle herr frau dipl jr snr senior junior phd md esq esquire excellency honorable president minister prince princess emir amir comrade rev reverend father fr pastor bishop sri shri smt pani gospodin tovarishch signor signora dott dottore avv maitre khwaja agha bey hanim sultan`)
 	put(Title, true, `mv mt ms ss mfv fv`)
 	put(Legal, true, `company corporation corp co cia cie limited ltd`)
 	put(Generic, true, `companies compania compagnie companhia kompaniya group grupo groupe gruppe grup holding holdings trading trade trdg comercio comercial commercial commerce international internacional internationale internazionale national nacional general enterprise enterprises empresa empresas enterprize
@@ -272,13 +272,18 @@ func table(text string) map[string]string {
 	return m
 }
 
-// NearLegal reports a word that is one slip from a legal form of four letters or more.
+// NearLegal reports a word that is one slip from a legal form of four letters or more,
+// or two where it has seven.
 func NearLegal(s string) bool {
 	if len(s) < 4 || len(s) > 17 {
 		return false
 	}
+	most := 1
+	if len(s) >= 7 {
+		most = 2
+	}
 	for _, f := range longForms {
-		if Slips(s, f, 1) <= 1 {
+		if Slips(s, f, most) <= most {
 			return true
 		}
 	}

@@ -124,6 +124,9 @@ func build(entries []muster.ListEntry, reads reading) (*Index, error) {
 				all = match.Words(all, n.Given)
 				comma = len(all) - from
 				all = match.Words(all, n.Family)
+				if comma+1 == len(all)-from { // a family may be called Sheikh
+					match.Surname(all[from:])
+				}
 			} else {
 				all = match.Words(all, n.Full)
 			}
