@@ -38,6 +38,11 @@ func TestWords(t *testing.T) {
 		"Abdullah":                       "abdullah",
 		"Najmuddin Faraj":                "najm din faraj",
 		"Nur al-Din":                     "nur al din",
+		"Ayman az-Zawahiri":              "ayman al zawahiri",
+		"Айман аз-Завахири":              "ayman al zavakhiri",
+		"As Safa":                        "al safa",
+		"esh-Sharif":                     "al sharif",
+		"An Ning":                        "an ning",
 		"ＡＣＭＥ　ＬＴＤ":                       "acme ltd",
 		"Sanchi2":                        "sanchi 2",
 		"A.B.C. Trading":                 "a b c trading",
@@ -194,5 +199,27 @@ func TestLongNamesTakeBoundedTime(t *testing.T) {
 		if took := time.Since(began) / 100; took > 20*time.Millisecond {
 			t.Errorf("%s: %v", what, took)
 		}
+	}
+}
+
+// TestSurname: a title before a name is a title; last, it is the family's name.
+func TestSurname(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]match.Class{"Sheikh Umair": match.Title, "Umair Sheikh": match.Plain, "Umair Khan Jr": match.Plain, "Sheikh": match.Title} {
+		ws := match.Words(nil, in)
+		w := ws[0]
+		if in == "Umair Sheikh" || in == "Umair Khan Jr" {
+			w = ws[1]
+		}
+		class := w.Class
+		if w.Organisational {
+			class = w.Person
+		}
+		if class != want {
+			t.Errorf("%s in %q: class %d, want %d", w.Text, in, class, want)
+		}
+	}
+	if ws := match.Words(nil, "Umair Khan Jr"); ws[2].Class != match.Title || ws[2].Organisational {
+		t.Errorf("Jr stands behind a name: %+v", ws[2])
 	}
 }

@@ -273,8 +273,12 @@ func table(text string) map[string]string {
 }
 
 // NearLegal reports a word that is one slip from a legal form of four letters or more,
-// or two where it has seven.
+// or two where it has seven;
+// or of the shortest and most usual ones.
 func NearLegal(s string) bool {
+	if len(s) == 3 {
+		return Slips(s, "ltd", 1) <= 1 || Slips(s, "llc", 1) <= 1
+	}
 	if len(s) < 4 || len(s) > 17 {
 		return false
 	}

@@ -30,7 +30,7 @@ func TestCases(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := answerCase(t, string(raw))
-			golden := strings.TrimSuffix(file, ".in") + ".out"
+			golden := strings.TrimSuffix(file, ".in") + ".want"
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)

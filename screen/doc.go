@@ -23,7 +23,7 @@ const Version = 1
 
 // DefaultThreshold is where a candidate becomes a hit unless a pack says otherwise:
 // measured by the bench, see docs/performance.md.
-const DefaultThreshold = 0.72
+const DefaultThreshold = 0.78
 
 // Options of one search.
 type Options struct {

@@ -8,9 +8,21 @@ import (
 	"github.com/muster-cip/muster"
 )
 
-// most is how much other fields can add.
-func (w *Weights) most() float64 {
-	return max(0, w.BirthAgrees, w.BirthYear) + max(0, w.NationAgrees) + max(0, w.CountryAgrees)
+// most is how much the other fields of a query can add.
+func (w *Weights) most(q *muster.ScreeningQuery) (m float64) {
+	if q.Kind != "" {
+		m += max(0, w.KindDiffers)
+	}
+	if len(q.Births) > 0 {
+		m += max(0, w.BirthAgrees, w.BirthYear, w.BirthDisagrees)
+	}
+	if len(q.Nations) > 0 {
+		m += max(0, w.NationAgrees, w.NationDiffers)
+	}
+	if len(q.Countries) > 0 {
+		m += max(0, w.CountryAgrees)
+	}
+	return m
 }
 
 // candidate adds to a name's score what else agrees or disagrees.

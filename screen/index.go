@@ -89,7 +89,7 @@ func build(entries []muster.ListEntry, reads reading) (*Index, error) {
 	if len(entries) > maxEntries {
 		return nil, errors.New("screen: too many list entries for one index")
 	}
-	x := &Index{words: &vocabulary{byText: map[string]int32{}}, reads: reads}
+	x := &Index{words: &vocabulary{byText: map[string]int32{}, also: map[int32][]int32{}}, reads: reads}
 	type draft struct {
 		name
 		words []match.Word
@@ -143,9 +143,14 @@ func build(entries []muster.ListEntry, reads reading) (*Index, error) {
 			}
 			drafts = append(drafts, draft{name{entry: int32(i), index: uint16(j), n: uint8(len(words)), weak: n.Quality == muster.NameWeak, org: org}, words, comma})
 			for _, w := range words {
-				count(x.words.add(w.Text, true), i)
+				id := x.words.add(w.Text, true)
+				count(id, i)
 				for _, a := range w.Also { // what it may stand for
-					count(x.words.add(a, true), i)
+					other := x.words.add(a, true)
+					count(other, i)
+					if !slices.Contains(x.words.also[id], other) {
+						x.words.also[id] = append(x.words.also[id], other)
+					}
 				}
 			}
 		}

@@ -20,36 +20,41 @@ import (
 //     a slip. Where it is a name of its own, it may as well be somebody else.
 //   - The same words in the same form are the same name, however common: 1.
 const (
-	always = 1.14
+	always = 1.43
 
-	perMatched  = 0.245 // each nat that matched, up to mostMatched
+	perMatched  = 0.185 // each nat that matched, up to mostMatched
 	mostMatched = 25
-	thin        = -1.47 // little matched at all
-	thinOver    = 4.0
+	thin        = -0.37 // little matched at all
+	thinOver    = 2.00
 	firmThin    = 2.02 // less so for firms
 	firmOver    = 6.0
 
-	querySide   = -5.1  // the share of the query that met nothing
+	querySide   = -2.55 // the share of the query that met nothing
 	perQuery    = -0.43 // each nat of it
 	eachQuery   = -3.01 // each word of it that tells something
-	addedMiddle = 0.2   // of these, where a middle name stands that the list does not know
-	nameSide    = -1.24 // the same of the name
+	addedMiddle = 0.44  // of these, where a middle name stands that the list does not know
+	addedFather = 0.15  // or a name after the father
+	nameSide    = -0.93 // the same of the name
 	perName     = -0.16
-	eachName    = -3.99
-	eachMiddle  = -0.25
-	eachSecond  = -1.2  // a second family name
+	eachName    = -2.00
+	eachMiddle  = 0.05
+	eachSecond  = -1.50 // a second family name
 	nameThin    = -0.23 // where besides the rarest word little matched
 	noFamily    = -4.0
-	noGiven     = -0.15
-	tells       = 1.0 // nats from which a word tells something
-	firmTells   = 3.4 // of a firm's name: what is short may be a legal form mistyped
+	noGiven     = 0.15
+	tells       = 1.25 // nats from which a word tells something
+	firmTells   = 3.4  // of a firm's name: what is short may be a legal form mistyped
 	restOver    = 3.0
-	oneInitial  = 1.6  // a letter for a word
+	oneInitial  = 1.6    // a letter for a word
+	listInitial = 1.00   // where the list has the letter
+	firmInitial = -0.20  // and of a firm's name
+	middleOnly  = 0.0001 // all that the query says is the same; the list knows more names between
+	middleThin  = 0.0001
 	letterOf    = 0.21 // share of a word's weight that its first letter does not say
 
-	inexact     = -1.19
-	inexactThin = -0.3
-	inexactOne  = -0.98 // the name is one word
+	inexact     = -0.30
+	inexactThin = 0.15
+	inexactOne  = -0.24 // the name is one word
 	slipShare   = -4.0  // slips by letters
 	otherName   = -0.83 // each word that is known as a name of its own
 	otherSlip   = -2.61 // each slip in it
@@ -116,10 +121,10 @@ func (x *Index) align(s *scratch, nameID uint32) {
 				w += ts[j].weight
 			}
 			v := gain(rec.sim) * w
-			if u.n == 1 && rec.n == 1 && rec.sim >= 0.97 {
+			if u.n == 1 && rec.n == 1 && rec.sim >= 0.97 || u.n == 2 && rec.n == 1 && s.cut(u, x.words.text[ts[rec.at].word]) {
 				v += 100 // what is the same is not joined with a neighbour
 			}
-			if v > bestValue {
+			if v > bestValue || v == bestValue && x.nearer(s, r, best) {
 				best, bestValue = r, v
 			}
 		}
@@ -128,6 +133,7 @@ func (x *Index) align(s *scratch, nameID uint32) {
 		}
 		rec := &s.records[best]
 		u := &s.units[rec.unit]
+		rec.sim = min(rec.sim, x.soundsOnly(s, rec, u, ts, n.org))
 		how := "alike"
 		switch {
 		case u.n > 1 || rec.n > 1:
@@ -138,7 +144,103 @@ func (x *Index) align(s *scratch, nameID uint32) {
 		a.pair(aligned{int(u.at), int(u.n), int(rec.at), int(rec.n), rec.sim, how})
 	}
 	x.initials(s, ts, n.org)
+	x.leftOver(s, ts, n.org)
 }
+
+// leftOver pairs the one word of the query that met nothing with the one word of the
+// name, where two slips part them at most: in a short word these are too many to be
+// looked for in the whole vocabulary, but beside a name that agrees they are not.
+func (x *Index) leftOver(s *scratch, ts []token, org bool) {
+	a := &s.align
+	if len(a.pairs) == 0 {
+		return
+	}
+	q, t := -1, -1
+	for i := range s.words {
+		if w := &s.words[i]; !a.taken[i] && !w.bare(org) {
+			if q >= 0 || !w.mistyped() {
+				return
+			}
+			q = i
+		}
+	}
+	for j := range ts {
+		if !a.have[j] && !bare(ts[j].class) {
+			if t >= 0 && ts[j].role != roleMiddle {
+				if ts[t].role != roleMiddle {
+					return
+				}
+				t = j
+			} else if t < 0 {
+				t = j
+			}
+		}
+	}
+	if q < 0 || t < 0 || ts[t].class != match.Plain {
+		return
+	}
+	text, other := s.words[q].Text, x.words.text[ts[t].word]
+	if len(other) < minLeftOver || len(other) > maxLeftOver {
+		return
+	}
+	slips := match.Slips(text, other, 2)
+	if slips > 2 || slips == 2 && len(other) < 4 {
+		return
+	}
+	a.pair(aligned{q, 1, t, 1, 1 - 0.85*float32(slips)/float32(len(other)), "alike"})
+}
+
+// mistyped reports a short word that nobody is known by, and that no word of the lists is
+// near enough to.
+func (w *word) mistyped() bool {
+	return !w.known && !w.Native && w.Sound == nil && w.Class == match.Plain && len(w.Text) >= minLeftOver && len(w.Text) <= maxLeftOver
+}
+
+const (
+	minLeftOver = 3
+	maxLeftOver = 7
+)
+
+// cut reports that two words of the query are one word with a space in it, of which one
+// half is a word by chance: "Comm ercial".
+func (s *scratch) cut(u *unit, text string) bool {
+	a, b := s.words[u.at].Text, s.words[u.at+1].Text
+	return len(a) > 1 && len(b) > 1 && len(a)+len(b) == len(text) && text[:len(a)] == a && text[len(a):] == b
+}
+
+// nearer reports whether the words of a record stand nearer to each other's place than
+// those of another.
+func (x *Index) nearer(s *scratch, r, than int32) bool {
+	a, b := &s.records[r], &s.records[than]
+	da, db := int(s.units[a.unit].at)-int(a.at), int(s.units[b.unit].at)-int(b.at)
+	return max(da, -da) < max(db, -db)
+}
+
+// soundsOnly is the most that two words can be alike whose letters differ: in what is
+// joined, and in a firm's short word, the same sound is not the same word.
+func (x *Index) soundsOnly(s *scratch, rec *record, u *unit, ts []token, org bool) float32 {
+	if u.n > 1 && rec.n == 1 && !s.words[u.at].Native {
+		n := 0
+		for _, w := range s.words[u.at : u.at+u.n] {
+			n += len(surface(w.Word))
+		}
+		if len(x.words.text[ts[rec.at].word]) != n {
+			return mostJoined
+		}
+	}
+	w := &s.words[u.at]
+	if org && u.n == 1 && rec.n == 1 && len(w.Text) <= 3 && w.Class == match.Plain && !w.Native && !w.Short && ts[rec.at].class == match.Plain {
+		if t := x.words.text[ts[rec.at].word]; len(t) <= 4 && w.Text != t {
+			return mostShort
+		}
+	}
+	return 1
+}
+
+const (
+	mostJoined = 0.96
+	mostShort  = 0.9
+)
 
 func overlaps(taken []bool) bool {
 	for _, t := range taken {
@@ -282,16 +384,23 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 	scale := min(1, mostMatched/max(e.matched, 1))
 	for k := range a.pairs {
 		p := &a.pairs[k]
-		nats, n := x.natsOf(s, ts, p)
+		nats, long := x.natsOf(s, ts, p)
 		odds := perMatched * nats * scale
 		switch {
 		case p.how == "initial":
 			e.exact = false
-			odds += oneInitial
+			switch {
+			case n.org:
+				odds += firmInitial
+			case s.words[p.q].Class == match.Initial:
+				odds += oneInitial
+			default:
+				odds += listInitial
+			}
 			lostName += letterOf * float64(ts[p.t].weight)
 		case p.sim < same:
 			e.exact = false
-			slips := slipsOf(p.sim, n)
+			slips := slipsOf(p.sim, long)
 			odds += slipShare * slips / max(1, letters)
 			if p.qn == 1 && s.words[p.q].known {
 				other := otherName + slips*(otherSlip+otherRest*thinRest+otherThin*thinFirm)
@@ -323,11 +432,15 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 		if w > tells && (!n.org || w > firmTells) {
 			odds += eachQuery
 		}
-		if complete && i > 0 && (i+1 < len(s.words) || patronymic(s.words[i].Text)) {
+		switch {
+		case complete && i > 0 && patronymic(s.words[i].Text):
+			odds *= addedFather
+		case complete && i > 0 && i+1 < len(s.words):
 			odds *= addedMiddle
 		}
 		add(piece{"query", i, odds, w / e.queryAll})
 	}
+	middle := !n.org && e.exact && e.whole && e.rest > 0 // what is missing is a middle name, or nothing
 	family, given := false, false
 	for j := range ts {
 		if a.have[j] {
@@ -337,6 +450,7 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 		e.whole = false
 		e.exact = e.exact && bare(t.class)
 		w := float64(t.weight * t.missed)
+		middle = middle && (t.role == roleMiddle || t.role == roleSecondFamily || bare(t.class))
 		lostName += w
 		odds := (nameSide+nameThin*thinRest)*w/e.nameAll + perName*w
 		if w > tells {
@@ -358,6 +472,9 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 		add(piece{"name", j, odds, float64(t.weight) / e.nameAll})
 	}
 	base := always + thin*thinly
+	if middle {
+		base += middleOnly + middleThin*thinRest
+	}
 	if n.org {
 		base += firmThin * thinFirm
 	}

@@ -35,6 +35,7 @@ type unit struct {
 	at, n  uint8
 	weight float32
 	found  []alike
+	loose  bool // what it is like counts in full: it is nobody's name as it stands
 }
 
 // record says that a unit meets words of a name.
@@ -108,7 +109,7 @@ func (x *Index) Search(q *muster.ScreeningQuery, o Options) []muster.Candidate {
 	}
 	clear(s.bestOf)
 	// Other fields can lift a name over the floor.
-	floor := max(lowest, float32(o.Floor-w.most()))
+	floor := max(lowest, float32(o.Floor-w.most(q)))
 	for i, n := range q.Names {
 		if i >= maxSpellings {
 			break
@@ -160,7 +161,7 @@ func (x *Index) prepare(s *scratch, text string) bool {
 	}
 	for i := range s.words {
 		w := &s.words[i]
-		s.units = append(s.units, unit{at: uint8(i), n: 1, weight: max(w.org, w.per), found: w.found})
+		s.units = append(s.units, unit{at: uint8(i), n: 1, weight: max(w.org, w.per), found: w.found, loose: !w.known})
 	}
 	for n := 2; n <= 3; n++ {
 		for i := 0; i+n <= len(s.words); i++ {
@@ -236,7 +237,7 @@ func (x *Index) weighWord(w *word, id int32, listed bool) {
 	org := w.base
 	class := classIn(*m, true)
 	per := w.base
-	if listed {
+	if listed || m.Class == match.Number { // a number is never another one mistyped
 		w.known = true
 	} else if share := match.Common(m.Text); share > 0 {
 		w.known = true
@@ -293,7 +294,7 @@ func (x *Index) joined(s *scratch, at, n int) {
 		s.found = slices.DeleteFunc(s.found, func(a alike) bool { return a.sim < 0.99 })
 	}
 	if len(s.found) > 0 {
-		s.units = append(s.units, unit{uint8(at), uint8(n), weight, s.keep(s.found)})
+		s.units = append(s.units, unit{uint8(at), uint8(n), weight, s.keep(s.found), true})
 	}
 }
 
@@ -337,7 +338,7 @@ func (x *Index) joinedSound(s *scratch, at, n int, weight float32) {
 	s.next()
 	x.words.findSound(&s.finder, sound, true)
 	if len(s.found) > 0 {
-		s.units = append(s.units, unit{uint8(at), uint8(n), weight, s.keep(s.found)})
+		s.units = append(s.units, unit{uint8(at), uint8(n), weight, s.keep(s.found), true})
 	}
 }
 
@@ -380,11 +381,15 @@ func (x *Index) gather(s *scratch, floor float32) {
 		if !taken && len(s.touched) == 0 {
 			break
 		}
+		walked := 1 << 30 // postings of a word that are walked at most
 		if !taken && x.postingsOf(u) > 8*len(s.touched) {
+			walked = fewPostings
 			x.scan(s, k)
-			continue
 		}
 		for _, a := range u.found {
+			if int(x.start[a.word+1]-x.start[a.word]) > walked {
+				continue
+			}
 			for _, p := range x.posts[x.start[a.word]:x.start[a.word+1]] {
 				b := &s.boards[p.name]
 				if b.turn != s.turn {
@@ -403,15 +408,22 @@ func (x *Index) gather(s *scratch, floor float32) {
 // least is the least that the query weighs against anybody, how many of its words are
 // initials, and what they weigh.
 func (s *scratch) least() (total, initials, letters float32) {
+	mistyped := float32(0)
 	for i := range s.words {
 		w := &s.words[i]
 		total += min(w.org, w.per)
+		if i > 0 && len(s.words) > 2 && patronymic(w.Text) { // it may be more than the list knows
+			letters += (1 - addedFather) * w.per
+		}
+		if w.mistyped() { // one may yet be a slip (leftOver)
+			mistyped = max(mistyped, w.org, w.per)
+		}
 		if classIn(w.Word, false) == match.Initial {
 			initials++
 			letters += w.per
 		}
 	}
-	return total, initials, letters
+	return total, initials, letters + mistyped
 }
 
 // weigh is what a word weighs against a firm, or against a person.
@@ -425,7 +437,10 @@ func (w *word) weigh(org bool) float32 {
 func (s *scratch) record(b *board, k int, u *unit, sim float32, at, n uint8) {
 	s.records = append(s.records, record{b.head, sim, uint8(k), at, n})
 	b.head = int32(len(s.records) - 1)
-	g := gain(sim) * u.weight
+	g := u.weight
+	if !u.loose {
+		g *= gain(sim)
+	}
 	if b.unit == int16(k) {
 		if g <= b.gain {
 			return
@@ -444,6 +459,9 @@ func (x *Index) postingsOf(u *unit) int {
 	return n
 }
 
+// fewPostings are quicker walked than looked for in names.
+const fewPostings = 16
+
 // scan looks for the words of a unit in the names that are taken up already: cheaper
 // than to walk all names with a common word.
 func (x *Index) scan(s *scratch, k int) {
@@ -459,6 +477,9 @@ func (x *Index) scan(s *scratch, k int) {
 		s.simNow = 1
 	}
 	for _, a := range u.found {
+		if int(x.start[a.word+1]-x.start[a.word]) <= fewPostings {
+			continue
+		}
 		if s.simTurn[a.word] != s.simNow || s.simOf[a.word] < a.sim {
 			s.simTurn[a.word], s.simOf[a.word] = s.simNow, a.sim
 		}
@@ -467,8 +488,20 @@ func (x *Index) scan(s *scratch, k int) {
 		nm := &x.names[n]
 		b := &s.boards[n]
 		for i := range int(nm.n) {
-			if w := x.tokens[int(nm.tokens)+i].word; s.simTurn[w] == s.simNow {
-				s.record(b, k, u, s.simOf[w], uint8(i), 1)
+			w := x.tokens[int(nm.tokens)+i].word
+			sim := float32(0)
+			if s.simTurn[w] == s.simNow {
+				sim = s.simOf[w]
+			}
+			if x.words.hasAlso[w] {
+				for _, a := range x.words.also[w] {
+					if s.simTurn[a] == s.simNow {
+						sim = max(sim, s.simOf[a])
+					}
+				}
+			}
+			if sim > 0 {
+				s.record(b, k, u, sim, uint8(i), 1)
 			}
 		}
 	}
@@ -528,7 +561,7 @@ func (x *Index) better(a uint32, score float32, b uint32, than float32) bool {
 
 const (
 	weaker     = 0.98
-	mostScored = 4000
+	mostScored = 400  // the most promising
 	keptBelow  = 0.15 // other fields can bring an entry up by this much
 )
 

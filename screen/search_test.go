@@ -111,8 +111,11 @@ func TestIdentifiers(t *testing.T) {
 	t.Parallel()
 	e := person("1", "Anton", "NAGIBIN")
 	e.Identifiers = []muster.ListedIdentifier{
-		{Kind: muster.IdentPassport, Value: "71 2413714", Country: "RU"}, {Kind: muster.IdentWallet, Value: "0x8576acC5c05d6ce88f4e49bf65bdf0c62f91353c"},
-		{Kind: muster.IdentWallet, Value: "12sjrrhoFEsedNRhtgwvvRqjFTh8fZTDX9"}, {Kind: muster.IdentLEI, Value: "5493001KJTIIGC8Y1R12"}, {Kind: muster.IdentIBAN, Value: "DE89 3704 0044 0532 0130 00"},
+		{Kind: muster.IdentPassport, Value: "71 2413714", Country: "RU"},
+		{Kind: muster.IdentWallet, Value: "0x8576acC5c05d6ce88f4e49bf65bdf0c62f91353c"},
+		{Kind: muster.IdentWallet, Value: "12sjrrhoFEsedNRhtgwvvRqjFTh8fZTDX9"},
+		{Kind: muster.IdentLEI, Value: "5493001KJTIIGC8Y1R12"},
+		{Kind: muster.IdentIBAN, Value: "DE89 3704 0044 0532 0130 00"},
 	}
 	own := muster.ListEntry{List: "own.blocked", ID: "a", Identifiers: []muster.ListedIdentifier{
 		{Kind: muster.IdentMailDomain, Value: "mail.example"}, {Kind: muster.IdentIPRange, Value: "192.0.2.0/24"}, {Kind: muster.IdentIPRange, Value: "2001:db8::/32"}, {Kind: muster.IdentNetwork, Value: "AS64496"}, {Kind: muster.IdentCardBIN, Value: "424242"}, {Kind: muster.IdentDocument, Value: "abcdef0123456789"},
@@ -317,6 +320,63 @@ func FuzzSearch(f *testing.F) {
 			if _, ok := x.Explain(q, c.List, c.Entry, screen.Options{}); !ok {
 				t.Fatal("not explained")
 			}
+		}
+	})
+}
+
+// TestClearly: what is a listed name, less a part or with a slip, scores clearly above what
+// is a part of it and somebody else's.
+func TestClearly(t *testing.T) {
+	t.Parallel()
+	entries := append(book(600),
+		person("a", "Christodoulos", "XIROS"), person("b", "Umair Naeem", "SHEIKH"), person("c", "Issam Ahmad", "KADDOURA"),
+		person("d", "S. M.", "TUFAIL"), firm("e", "ARAB PROJECTS COMPANY"), firm("f", "TANCHON COMMERCIAL BANK"))
+	x := build(t, entries)
+	scoreOf := func(name, id string) float64 {
+		for _, c := range x.Search(&muster.ScreeningQuery{Names: []string{name}}, screen.Options{Limit: 100}) {
+			if c.Entry == id {
+				return c.Score
+			}
+		}
+		return 0
+	}
+	for _, row := range []struct{ id, near, far string }{
+		{"a", "Christodoulos Xoos", "Christodoulos Petrou"}, // two slips in a short word
+		{"a", "Christodolos Xiros", "Nikos Xiros"},
+		{"b", "Umair Sheikh", "Umair Baig"},
+		{"c", "Issam Kaddoura", "Rashid Kaddoura"}, // the middle name is not said
+		{"f", "Tanchon Comm ercial Bank", "Comm ercial Bank"},
+		{"e", "Arab Projects Compnay", "A.T.E. Projects Company"},
+		{"e", "Arab Projects Lta", "Arab Estates Lta"},
+	} {
+		near, far := scoreOf(row.near, row.id), scoreOf(row.far, row.id)
+		if near < screen.DefaultThreshold || far >= screen.DefaultThreshold || near-far < 0.2 {
+			t.Errorf("%q %.3f, %q %.3f", row.near, near, row.far, far)
+		}
+	}
+}
+
+// TestFloorHidesOnly: a higher floor finds the same, less what is below it.
+func TestFloorHidesOnly(t *testing.T) {
+	t.Parallel()
+	entries := book(600)
+	x := build(t, entries)
+	rapid.Check(t, func(rt *rapid.T) {
+		name := []byte(entries[rapid.IntRange(0, len(entries)-1).Draw(rt, "entry")].Names[0].Full)
+		for range rapid.IntRange(0, 3).Draw(rt, "slips") {
+			name[rapid.IntRange(0, len(name)-1).Draw(rt, "at")] = rapid.SampledFrom([]byte("aeioubdgklmn ")).Draw(rt, "letter")
+		}
+		q := &muster.ScreeningQuery{Names: []string{string(name)}}
+		at := func(floor float64) (out []string) {
+			for _, c := range x.Search(q, screen.Options{Floor: floor, Limit: 100}) {
+				if c.Score >= 0.8 {
+					out = append(out, fmt.Sprintf("%s %.4f", c.Entry, c.Score))
+				}
+			}
+			return out
+		}
+		if all, some := at(0), at(0.8); len(all) < 100 && !reflect.DeepEqual(all, some) {
+			rt.Fatalf("%q: %v without a floor, %v with it", name, all, some)
 		}
 	})
 }

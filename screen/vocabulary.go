@@ -21,6 +21,8 @@ type vocabulary struct {
 	plain   []bool    // a word of a name as it stands; else only joined
 	letters []uint32  // which letters are in it
 	byText  map[string]int32
+	also    map[int32][]int32 // what a word of the lists may be too, or stand for
+	hasAlso []bool
 	// near is what find found for a plain word, once somebody has asked: the same words
 	// are asked again and again. Filled while the index is searched, and never changed.
 	near []atomic.Pointer[[]alike]
@@ -98,6 +100,10 @@ func (v *vocabulary) finish(entriesWith []int32, entries int) {
 
 	// A word is as common as all its spellings together.
 	v.weight = make([]float32, len(v.text))
+	v.hasAlso = make([]bool, len(v.text))
+	for w := range v.also {
+		v.hasAlso[w] = true
+	}
 	v.near = make([]atomic.Pointer[[]alike], len(v.text))
 	n := max(float64(entries), fewEntries)
 	for w := range v.text {
