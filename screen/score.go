@@ -45,12 +45,11 @@ const (
 	tells       = 1.25 // nats from which a word tells something
 	firmTells   = 3.4  // of a firm's name: what is short may be a legal form mistyped
 	restOver    = 3.0
-	oneInitial  = 1.6    // a letter for a word
-	listInitial = 1.00   // where the list has the letter
-	firmInitial = -0.20  // and of a firm's name
-	middleOnly  = 0.0001 // all that the query says is the same; the list knows more names between
-	middleThin  = 0.0001
-	letterOf    = 0.21 // share of a word's weight that its first letter does not say
+	oneInitial  = 1.6   // a letter for a word
+	listInitial = 1.00  // where the list has the letter
+	firmInitial = -0.20 // and of a firm's name
+	titled      = 0.8   // a title beside a person's name that is the same
+	letterOf    = 0.21  // share of a word's weight that its first letter does not say
 
 	inexact     = -0.30
 	inexactThin = 0.15
@@ -421,11 +420,13 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 	for j := range ts {
 		complete = complete && (a.have[j] || bare(ts[j].class))
 	}
+	titles := false
 	for i := range s.words {
 		if a.taken[i] {
 			continue
 		}
 		w := float64(s.words[i].weigh(n.org))
+		titles = titles || !n.org && classIn(s.words[i].Word, false) == match.Title
 		e.whole = false
 		e.exact = e.exact && s.words[i].bare(n.org)
 		odds := querySide*w/e.queryAll + perQuery*w
@@ -440,7 +441,6 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 		}
 		add(piece{"query", i, odds, w / e.queryAll})
 	}
-	middle := !n.org && e.exact && e.whole && e.rest > 0 // what is missing is a middle name, or nothing
 	family, given := false, false
 	for j := range ts {
 		if a.have[j] {
@@ -450,7 +450,6 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 		e.whole = false
 		e.exact = e.exact && bare(t.class)
 		w := float64(t.weight * t.missed)
-		middle = middle && (t.role == roleMiddle || t.role == roleSecondFamily || bare(t.class))
 		lostName += w
 		odds := (nameSide+nameThin*thinRest)*w/e.nameAll + perName*w
 		if w > tells {
@@ -472,8 +471,8 @@ func (x *Index) weigh(s *scratch, nameID uint32, tell func(piece)) evidence {
 		add(piece{"name", j, odds, float64(t.weight) / e.nameAll})
 	}
 	base := always + thin*thinly
-	if middle {
-		base += middleOnly + middleThin*thinRest
+	if titles && e.exact {
+		base += titled
 	}
 	if n.org {
 		base += firmThin * thinFirm
