@@ -521,9 +521,12 @@ func (x *Index) rank(s *scratch, floor float32, limit int) {
 	slices.SortFunc(s.bounds, func(a, b boundOf) int {
 		return cmp.Or(cmp.Compare(b.bound, a.bound), cmp.Compare(a.name, b.name))
 	})
-	least := odds
+	least, most := odds, mostScored
+	if floor < lowFloor {
+		most = moreScored
+	}
 	for i, c := range s.bounds {
-		if c.bound < least || i >= mostScored {
+		if c.bound < least || i >= most {
 			break
 		}
 		score := x.score(s, c.name, nil)
@@ -562,6 +565,8 @@ func (x *Index) better(a uint32, score float32, b uint32, than float32) bool {
 const (
 	weaker     = 0.98
 	mostScored = 400  // the most promising
+	moreScored = 2000 // for who asks for all that comes close: a file, not somebody who waits
+	lowFloor   = 0.3
 	keptBelow  = 0.15 // other fields can bring an entry up by this much
 )
 
