@@ -33,7 +33,7 @@ const testSupport = -1
 // its own rank or above. A pattern that ends in * covers one folder per thing.
 var ranks = map[int]string{
 	0: "compact match durable outbound packs lists", // and the root
-	1: "policy screen lists/* measure verify/* gate vault tlog validate synthetic backup",
+	1: "policy screen lists/* measure verify/* gate vault tlog validate synthetic backup book",
 	2: "journal ledger ask",
 	3: "edge onboard review watch watchlist register retain programme staff oversight share",
 	4: "api console portal store",
@@ -57,7 +57,7 @@ func rankOf(room string) (int, bool) {
 }
 
 // pure rooms decide from what they are given.
-var pure = []string{"", "match", "policy", "screen", "measure", "validate", "synthetic"}
+var pure = []string{"", "match", "policy", "screen", "measure", "validate", "synthetic", "book"}
 
 // ban is an import, or a call, that has one place or none.
 type ban struct {

@@ -21,12 +21,13 @@ const (
 	ScopeGateFollow Scope = "gate:follow"     // read the gate's snapshots and changes, and nothing else
 	ScopeRetain     Scope = "retention:write" // holds and erasures
 	ScopeLedger     Scope = "ledger:write"    // send access records and leases; reads nothing
+	ScopeImport     Scope = "import:write"    // bring the existing book in
 )
 
 // Scopes lists every scope, for tables and tests.
 var Scopes = []Scope{
 	ScopeApply, ScopeRead, ScopeEvidence, ScopeReview, ScopeReveal, ScopePacks, ScopeAccounts, ScopeWebhooks,
-	ScopeOperators, ScopeMetrics, ScopeLedger, ScopeRetain, ScopeMeasures, ScopeLists, ScopeScreen, ScopeGateAsk, ScopeGateFollow,
+	ScopeOperators, ScopeMetrics, ScopeLedger, ScopeImport, ScopeRetain, ScopeMeasures, ScopeLists, ScopeScreen, ScopeGateAsk, ScopeGateFollow,
 }
 
 // Principal is who calls: an operator through one of their tokens. Two tokens
