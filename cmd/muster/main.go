@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // keeping.zone, on machines and in containers that have no table of zones
 
 	"github.com/spf13/cobra"
 

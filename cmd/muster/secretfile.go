@@ -16,13 +16,17 @@ type secretOut struct {
 	kept bool
 }
 
-// newSecretFile makes path, of mode 0600; it replaces nothing. "" is no file.
+// newSecretFile makes path, of mode 0600; it replaces nothing but the empty file that
+// an end in between has left. "" is no file.
 func newSecretFile(path string) (*secretOut, error) {
 	if path == "" {
 		return &secretOut{}, nil
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
+		if was, err := os.Lstat(path); err == nil && was.Mode() == 0o600 && was.Size() == 0 {
+			return &secretOut{path: path}, nil
+		}
 		return nil, &muster.Error{Code: muster.CodeConflict, Message: path + " is there already", Hint: "name another file"}
 	}
 	if err != nil {

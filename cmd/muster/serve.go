@@ -42,8 +42,15 @@ func newServe(t terminal) *cobra.Command {
 				c.Listen = listen
 			}
 			log := slog.New(slog.NewJSONHandler(t.err, nil))
+			tell := func(state string) {
+				if err := tellManager(state); err != nil {
+					log.Warn("the service manager was not told", "state", state, "error", err)
+				}
+			}
+			defer context.AfterFunc(cmd.Context(), func() { tell(nowStopping) })()
 			return serve(cmd.Context(), c, log, func(addr net.Addr, _ *house) {
 				log.Info("serving", "address", addr.String(), "version", version())
+				tell(nowReady)
 			})
 		},
 	}

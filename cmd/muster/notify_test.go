@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestTheServiceManagerIsTold runs serve as a service manager would that waits for
+// word. Not parallel: it sets the environment.
+func TestTheServiceManagerIsTold(t *testing.T) {
+	_, config := fresh(t)
+	at, err := free("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	word := func() string {
+		t.Helper()
+		if err := manager.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 128)
+		n, err := manager.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b[:n])
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan int, 1)
+	go func() {
+		code, _, errs := session(ctx, "serve", "--config", config, "--listen", at)
+		if code != exitOK || strings.Contains(errs, "was not told") {
+			t.Errorf("serve ended with %d: %s", code, errs)
+		}
+		ended <- code
+	}()
+	if got := word(); got != nowReady {
+		t.Errorf("told %q", got)
+	}
+	conn, err := net.Dial("tcp", at)
+	if err != nil {
+		t.Errorf("it said that it is ready, and does not listen: %v", err)
+	} else {
+		conn.Close()
+	}
+	stop()
+	if got := word(); got != nowStopping {
+		t.Errorf("told %q", got)
+	}
+	<-ended
+
+	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))
+	if err := tellManager(nowReady); err == nil {
+		t.Error("nobody listens, and that was not noticed")
+	}
+}
