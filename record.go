@@ -206,6 +206,9 @@ type Job struct {
 	LastError string // a code, never a value
 }
 
+// Held is what whoever took the job is entitled by.
+func (j *Job) Held() Fence { return Fence{Job: j.ID, Fence: j.Fence} }
+
 // WebhookRecord is an endpoint that events go to.
 type WebhookRecord struct {
 	ID      string
@@ -299,6 +302,9 @@ type Lease struct {
 	Fence  int64
 	Until  time.Time
 }
+
+// Held is what whoever has the lease is entitled by.
+func (l *Lease) Held() Fence { return Fence{Lease: l.Name, Fence: l.Fence} }
 
 // Page asks for a part of a list: at most Limit rows after the key After.
 type Page struct {

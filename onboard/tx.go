@@ -83,7 +83,6 @@ type Book interface {
 	HitsOn(ctx context.Context, list string) ([]muster.HitRecord, error)
 	Sweep(ctx context.Context, id string) (*muster.SweepRecord, error)
 	PutSweep(ctx context.Context, r *muster.SweepRecord) error
-	HeldJob(ctx context.Context, id string, fence int64) error // CodeStale: the job is another's by now
 }
 
 // Indexes are the blind indexes.

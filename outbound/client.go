@@ -171,8 +171,9 @@ func (c *Client) checkURL(u *url.URL) error {
 }
 
 // Do makes the request. The body of the answer, to be closed by the caller, ends
-// in ErrTooLarge past the bound. The errors are those of this package, or of the
-// network, without the URL.
+// in ErrTooLarge past the bound. Past the deadline of the request's context nothing of
+// its body is sent. The errors are those of this package, or of the network, without the
+// URL.
 func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	if err := c.checkURL(req.URL); err != nil {
 		return nil, err
@@ -180,12 +181,12 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", c.userAgent)
 	}
-	res, err := c.http.Do(req)
+	res, err := c.http.Do(inTime(req))
 	if err != nil {
 		if res != nil {
 			res.Body.Close()
 		}
-		for _, known := range []error{ErrAddress, ErrURL, ErrRedirect} {
+		for _, known := range []error{ErrAddress, ErrURL, ErrRedirect, ErrLate} {
 			if errors.Is(err, known) {
 				return nil, known
 			}

@@ -58,14 +58,14 @@ func (s *Service) finish(ctx context.Context, e *muster.Erasure) error {
 		return err
 	}
 	return s.DB.InTx(ctx, func(tx Tx) error {
+		now, err := tx.Erasure(ctx, e.ID)
+		if err != nil || now.State == muster.ErasureDone {
+			return err // another process was faster, and what came onto the files since stays
+		}
 		for _, it := range e.Items {
 			if err := s.eraseFile(ctx, tx, it); err != nil {
 				return err
 			}
-		}
-		now, err := tx.Erasure(ctx, e.ID)
-		if err != nil || now.State == muster.ErasureDone {
-			return err // another process was faster
 		}
 		now.State, now.Done = muster.ErasureDone, tx.Now()
 		if err := tx.PutErasure(ctx, now); err != nil {

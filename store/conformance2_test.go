@@ -22,6 +22,25 @@ func claim(b *bundle, holder string, n int, kinds ...string) (got []*muster.Job)
 	return got
 }
 
+// under writes in a transaction under fences. One that fails has written nothing.
+func under(b *bundle, fences ...muster.Fence) error {
+	b.Helper()
+	ctx, ran := b.Context(), false
+	for _, f := range fences {
+		ctx = muster.WithFence(ctx, f)
+	}
+	id := muster.NewID("job_", b.clock.read())
+	err := b.db.InTx(ctx, func(tx *store.Tx) error {
+		ran = true
+		return tx.Enqueue(ctx, &muster.Job{ID: id, Kind: "under.fence"})
+	})
+	there := b.db.View(ctx, func(tx *store.Tx) error { _, err := tx.JobByID(ctx, id); return err })
+	if (err == nil) != ran || (err == nil) != (there == nil) {
+		b.Errorf("%v, and the function was called: %v, and its row: %v", err, ran, there)
+	}
+	return err
+}
+
 func jobs(b *bundle) {
 	ctx := b.Context()
 	b.tx(func(tx *store.Tx) error {
@@ -45,6 +64,15 @@ func jobs(b *bundle) {
 	b.fails(muster.CodeStale, func(tx *store.Tx) error { return tx.Finish(ctx, "j1", got[0].Fence) })
 	b.fails(muster.CodeStale, func(tx *store.Tx) error { return tx.Retry(ctx, "j1", got[0].Fence, tx.Now(), "late") })
 	b.fails(muster.CodeStale, func(tx *store.Tx) error { return tx.Bury(ctx, "j1", got[0].Fence, "late") })
+	if err := under(b, got[0].Held()); muster.ErrorCode(err) != muster.CodeStale {
+		b.Error("a transaction of who had the job before:", err)
+	}
+	if err := under(b, again[0].Held()); err != nil {
+		b.Error("a transaction of who has the job:", err)
+	}
+	if err := under(b, again[0].Held(), got[0].Held()); muster.ErrorCode(err) != muster.CodeStale {
+		b.Error("a transaction under two fences, one of the past:", err)
+	}
 	b.tx(func(tx *store.Tx) error {
 		return tx.Retry(ctx, "j1", again[0].Fence, tx.Now().Add(time.Minute), "timeout")
 	})
@@ -159,7 +187,9 @@ func leases(b *bundle) {
 	b.clock.move(30 * time.Second)
 	b.tx(func(tx *store.Tx) error { return tx.Renew(ctx, one, time.Minute) })
 	b.clock.move(45 * time.Second)
-	b.tx(func(tx *store.Tx) error { return tx.Held(ctx, one) })
+	if err := under(b, one.Held()); err != nil {
+		b.Fatal("under a lease that is held:", err)
+	}
 	if _, err := acquire("two"); muster.ErrorCode(err) != muster.CodeConflict {
 		b.Fatal("a renewed lease was given out:", err)
 	}
@@ -170,14 +200,19 @@ func leases(b *bundle) {
 	}
 	for name, use := range map[string]func(*store.Tx) error{
 		"renew":   func(tx *store.Tx) error { return tx.Renew(ctx, one, time.Minute) },
-		"held":    func(tx *store.Tx) error { return tx.Held(ctx, one) },
 		"release": func(tx *store.Tx) error { return tx.Release(ctx, one) },
 	} {
 		if err := b.db.InTx(ctx, use); muster.ErrorCode(err) != muster.CodeStale {
 			b.Errorf("%s under a fence of the past: %v", name, err)
 		}
 	}
+	if err := under(b, one.Held()); muster.ErrorCode(err) != muster.CodeStale {
+		b.Error("a transaction under a fence of the past:", err)
+	}
 	b.tx(func(tx *store.Tx) error { return tx.Release(ctx, two) })
+	if err := under(b, two.Held()); muster.ErrorCode(err) != muster.CodeStale {
+		b.Error("a transaction under a lease that was given up:", err)
+	}
 	if three, err := acquire("one"); err != nil || three.Fence != 3 {
 		b.Fatal(three, err)
 	}

@@ -31,14 +31,19 @@ type job struct {
 // retries of a transaction of its own after deadlocks and overtaken rows.
 const retries = 5
 
-// InTx runs fn in a transaction; see the package's rules. When it returns nil, what
+// InTx runs fn in a transaction; see the package's rules. What ctx is fenced by
+// (muster.WithFence) is held from before fn to the end, or fn is not called. When it returns nil, what
 // fn wrote is committed and synced. Errors are of fn, or CodeUnavailable; where the
 // connection to PostgreSQL was lost in the commit itself, nobody knows whether it was
 // kept, and that is CodeUnavailable too: ask again under the same name.
 func (db *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
 	j := &job{ctx: ctx, fn: fn, done: make(chan struct{})}
+	wait := time.NewTimer(longestWait)
+	defer wait.Stop()
 	select {
 	case db.queue <- j:
+	case <-wait.C:
+		return &muster.Error{Code: muster.CodeUnavailable, Message: "the store is away, or has too much to do", RetryAfter: time.Second}
 	case <-ctx.Done():
 		return contextError(ctx)
 	case <-db.stop:
@@ -203,7 +208,7 @@ func (db *DB) attempt(ctx context.Context, c conn, group *[]*job, careful bool) 
 				return unavailable(err)
 			}
 		}
-		tx := &Tx{c: c, now: db.clock.now(), tail: &last}
+		tx := &Tx{c: c, now: db.clock.now(), tail: &last, fenced: db.fenced}
 		j.call(tx)
 		if careful && j.err == nil {
 			if err := c.flush(ctx); err != nil {
@@ -267,8 +272,12 @@ func (j *job) call(tx *Tx) {
 	if j.err = contextError(j.ctx); j.err != nil {
 		return
 	}
-	j.err = j.fn(tx)
-	if j.err == nil {
+	if tx.fenced {
+		if j.err = tx.hold(j.ctx); j.err != nil {
+			return
+		}
+	}
+	if j.err = j.fn(tx); j.err == nil {
 		j.err = tx.err
 	}
 }

@@ -106,12 +106,6 @@ func (tx *Tx) PutSweep(ctx context.Context, x *muster.SweepRecord) error {
 		x.ID, x.Kind, x.List, x.From, x.To, x.Made, x.Stage, x.Place, x.Done, x.Affected, x.Total, x.Result, x.Ended)
 }
 
-// HeldJob fails with CodeStale unless the job is held under that fence: a job that
-// writes as it goes writes this first.
-func (tx *Tx) HeldJob(ctx context.Context, id string, fence int64) error {
-	return tx.exec(ctx, errFence, `UPDATE jobs SET fence = fence WHERE id = ? AND fence = ? AND dead = 0`, id, fence)
-}
-
 // Book reads the claims of everybody who stands on the file of a customer with an
 // account that is not closed: of the customers after one, up to another.
 func (tx *Tx) Book(ctx context.Context, after, last string) ([]muster.BookRow, error) {

@@ -147,9 +147,21 @@ func (tx *Tx) Release(ctx context.Context, l *muster.Lease) error {
 	return tx.exec(ctx, errFence, `UPDATE leases SET expires = 0, holder = '' WHERE name = ? AND holder = ? AND fence = ?`, l.Name, l.Holder, l.Fence)
 }
 
-// Held fails with CodeStale unless the lease is held under its fence, now: a duty
-// writes this first in its transactions.
-func (tx *Tx) Held(ctx context.Context, l *muster.Lease) error {
-	return tx.exec(ctx, errFence, `UPDATE leases SET expires = expires WHERE name = ? AND holder = ? AND fence = ? AND expires > ?`,
-		l.Name, l.Holder, l.Fence, tx.now)
+// hold keeps what ctx is entitled by until the transaction ends: meanwhile nobody else
+// is given it. CodeStale where somebody was.
+func (tx *Tx) hold(ctx context.Context) error {
+	for _, f := range muster.FencesOf(ctx) {
+		q, name := `SELECT 1 FROM jobs WHERE id = ? AND fence = ? AND dead = 0`+forShare, f.Job
+		if f.Lease != "" {
+			q, name = `SELECT 1 FROM leases WHERE name = ? AND fence = ? AND holder <> ''`+forShare, f.Lease
+		}
+		held := false
+		if err := tx.query(ctx, func(row) error { held = true; return nil }, q, name, f.Fence); err != nil {
+			return err
+		}
+		if !held {
+			return errFence
+		}
+	}
+	return nil
 }

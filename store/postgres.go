@@ -58,13 +58,23 @@ func openPostgres(ctx context.Context, c Config, m migrations) (_ *postgres, err
 			p.close()
 		}
 	}()
+	dial := conf.ConnConfig.DialFunc
 	writers := conf.Copy()
 	writers.MaxConns = int32(c.Writers)
+	writers.ConnConfig.DialFunc = notSilent(dial, writerSilence)
+	writers.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		if err := conf.AfterConnect(ctx, conn); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, `SELECT set_config('idle_in_transaction_session_timeout', $1, false)`, strconv.FormatInt(writerIdle.Milliseconds(), 10))
+		return err
+	}
 	if p.write, err = pgxpool.NewWithConfig(ctx, writers); err != nil {
 		return nil, postgresError(err)
 	}
 	readers := conf.Copy()
 	readers.MaxConns = int32(c.Readers)
+	readers.ConnConfig.DialFunc = notSilent(dial, readerSilence)
 	if p.read, err = pgxpool.NewWithConfig(ctx, readers); err != nil {
 		return nil, postgresError(err)
 	}

@@ -74,6 +74,7 @@ type DB struct {
 	lanes   sync.WaitGroup
 	clock   steadyClock
 	stats   counters
+	fenced  bool // jobs and leases are here: see Tx.hold
 }
 
 // backend is a database: what SQLite and PostgreSQL do each in their own way.
@@ -96,7 +97,11 @@ const retryNoSpace = 30 * time.Second
 // Open opens a store and brings its schema up to the program's. It refuses a
 // database newer than the program, and on SQLite one that another process holds.
 func Open(ctx context.Context, c Config) (*DB, error) {
-	return open(ctx, c, migrations{folder: "migrations/data", table: "schema_version"})
+	db, err := open(ctx, c, migrations{folder: "migrations/data", table: "schema_version"})
+	if err == nil {
+		db.fenced = true
+	}
+	return db, err
 }
 
 func open(ctx context.Context, c Config, m migrations) (*DB, error) {

@@ -13,6 +13,7 @@ type Tx struct {
 	c        conn
 	now      time.Time
 	view     bool
+	fenced   bool // the tables of jobs and leases are here
 	over     bool
 	err      error // of the first write that failed; ends the transaction
 	overtook bool  // err may be because of a row that changed since it was read

@@ -245,6 +245,8 @@ func reason(err error) string {
 		return "url"
 	case errors.Is(err, outbound.ErrRedirect):
 		return "redirect"
+	case errors.Is(err, outbound.ErrLate):
+		return "late"
 	case errors.As(err, &cert), errors.As(err, &record), errors.As(err, &alert):
 		return "tls"
 	case errors.As(err, &dns):

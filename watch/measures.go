@@ -83,8 +83,9 @@ func MeasuresDue(db LeaseDB, m Measures, holder string) func(context.Context) er
 		defer func() {
 			_ = db.InTx(context.WithoutCancel(ctx), func(tx Leases) error { return tx.Release(context.WithoutCancel(ctx), lease) }) // it runs out by itself
 		}()
+		held := muster.WithFence(ctx, lease.Held())
 		for more := true; more && ctx.Err() == nil; {
-			if more, err = m.Due(ctx); err != nil {
+			if more, err = m.Due(held); err != nil {
 				return err
 			}
 			if err := db.InTx(ctx, func(tx Leases) error { return tx.Renew(ctx, lease, ttl) }); err != nil {

@@ -210,7 +210,7 @@ func (r *Runner) try(work context.Context, job *muster.Job, until time.Time) {
 	if until.Before(deadline) {
 		deadline = until
 	}
-	ctx, cancel := context.WithDeadline(work, deadline)
+	ctx, cancel := context.WithDeadline(muster.WithFence(work, job.Held()), deadline)
 	v := r.call(ctx, duty, job)
 	cancel()
 	if v.end == again && duty.Limit > 0 && job.Attempts >= duty.Limit {

@@ -104,7 +104,7 @@ func (s *Service) Look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, fetching)
+	bounded, cancel := context.WithTimeout(muster.WithFence(ctx, lease.Held()), fetching)
 	defer cancel()
 	for _, src := range due {
 		if _, err := s.fetch(bounded, src, rows[src.Name]); err != nil {

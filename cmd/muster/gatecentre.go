@@ -35,9 +35,8 @@ func (h *house) publishGate(ctx context.Context) error {
 		h.log.Error("the gate's changes are not published", "code", string(muster.ErrorCode(err)), "error", err)
 	}}
 	if h.conf.Database != "" {
-		holder := holder()
 		p.Lease = func(ctx context.Context, ttl time.Duration) (ours bool, err error) {
-			err = h.db.InTx(ctx, func(tx *store.Tx) error { _, err := tx.Acquire(ctx, "gate.publish", holder, ttl); return err })
+			err = h.db.InTx(ctx, func(tx *store.Tx) error { _, err := tx.Acquire(ctx, "gate.publish", h.self, ttl); return err })
 			if muster.ErrorCode(err) == muster.CodeConflict {
 				return false, nil
 			}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/muster-cip/muster"
@@ -37,6 +39,7 @@ type house struct {
 	conf  Config
 	clock muster.Clock
 	log   *slog.Logger
+	self  string // this process, among all that share the store
 
 	db     *store.DB
 	keys   *store.Keys
@@ -79,7 +82,7 @@ type options struct {
 
 // openHouse opens stores and wires the rooms. Close it.
 func openHouse(ctx context.Context, c Config, o options) (_ *house, err error) {
-	h := &house{conf: c, clock: o.clock, log: o.log}
+	h := &house{conf: c, clock: o.clock, log: o.log, self: processName()}
 	if h.clock == nil {
 		h.clock = muster.SystemClock
 	}
@@ -243,17 +246,18 @@ func (h *house) openLists() (*watchlist.Service, error) {
 		return nil, muster.Errorf(muster.CodeInvalid, "the configuration is wrong: %s", err)
 	}
 	return watchlist.New(watchlist.Config{
-		DB: store.As[watchlist.Tx](h.db), Journal: h.journal, Seals: h.vault, Client: client, Clock: h.clock, Holder: processName(), Rules: rules,
+		DB: store.As[watchlist.Tx](h.db), Journal: h.journal, Seals: h.vault, Client: client, Clock: h.clock, Holder: h.self, Rules: rules,
 	})
 }
 
-// processName names this process among all that share the store.
+// processName names this process among all that share the store. In containers two may
+// have one host name and one process number: the end is by chance.
 func processName() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return fmt.Sprintf("%s.%d", host, os.Getpid())
+	return fmt.Sprintf("%s.%d.%s", host, os.Getpid(), strings.ToLower(rand.Text()[:8]))
 }
 
 // load brings what is kept in memory up to the store: packs and listeners.

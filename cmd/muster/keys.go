@@ -138,13 +138,9 @@ func newKeysRotate(t terminal) *cobra.Command {
 // crash leaves a beginning without an end, which the next run ends. Past until, unless
 // it is zero, it stops with errLater, and the next run goes on.
 func (h *house) rotate(ctx context.Context, say func(format string, args ...any), until time.Time) (done rotation, err error) {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
 	var lease *muster.Lease
 	if err := h.db.InTx(ctx, func(tx *store.Tx) (err error) {
-		lease, err = tx.Acquire(ctx, rotateLease, fmt.Sprintf("%s.%d", host, os.Getpid()), rotateFor)
+		lease, err = tx.Acquire(ctx, rotateLease, h.self, rotateFor)
 		return err
 	}); err != nil {
 		if muster.ErrorCode(err) == muster.CodeConflict {

@@ -134,7 +134,7 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 		})
 	})
 	group.Go(func() error {
-		return h.every(ctx, time.Second, "measures", watch.MeasuresDue(store.As[watch.Leases](h.db), h.register, holder()))
+		return h.every(ctx, time.Second, "measures", watch.MeasuresDue(store.As[watch.Leases](h.db), h.register, h.self))
 	})
 	group.Go(func() error { return h.every(ctx, 10*time.Second, "cosign", h.book.Cosign) })
 	group.Go(func() error { return h.every(ctx, time.Minute, "send checkpoint", h.book.SendOut) })
@@ -318,15 +318,10 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 		duties[muster.JobSendCode] = watch.Duty{Handle: watch.SendCode(h.onboard, sender)}
 	}
 	r, err := watch.NewRunner(watch.Config{
-		DB: store.As[watch.Tx](h.db), Holder: holder(), Duties: duties, Clock: h.clock,
+		DB: store.As[watch.Tx](h.db), Holder: h.self, Duties: duties, Clock: h.clock,
 		Log: h.log, Observe: m.job,
 	})
 	return r, closer, err
-}
-
-// holder names this process among all that share the store.
-func holder() string {
-	return processName()
 }
 
 // sender is how codes leave the house: by the configuration, or in a sandbox to a file.

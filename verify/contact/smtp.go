@@ -22,6 +22,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/outbound"
 )
 
 // How a connection to the relay is protected.
@@ -198,7 +199,9 @@ func (s *SMTP) connect(ctx context.Context) (*smtp.Client, error) {
 	}
 	// net/smtp knows no context: a cancelled one closes the connection under it.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	session, err := s.greet(conn)
+	// Nor does a deadline on the connection hold for who was stopped until past it: the
+	// code may be another process's to send by then.
+	session, err := s.greet(outbound.Timely(ctx, conn))
 	if err != nil {
 		stop()
 		conn.Close()
