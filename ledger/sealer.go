@@ -28,7 +28,7 @@ type Retention interface {
 	MayGo(ctx context.Context, k Kind, end time.Time, accounts []string) (map[string]bool, error)
 }
 
-// SealerConfig of the sealer. All but Retention, Slice and Fault are required.
+// SealerConfig of the sealer. All but Retention, Slice, Lease and Fault are required.
 type SealerConfig struct {
 	DB        DB
 	Vault     *vault.Vault
@@ -37,8 +37,9 @@ type SealerConfig struct {
 	Clock     muster.Clock
 	Retention Retention // nil: everything is kept
 
-	Slice int  // records of one transaction, about. 0: 250,000
-	Alone bool // no other process has this store (SQLite): a lease from before a crash is not waited for
+	Slice int           // records of one transaction, about. 0: 250,000
+	Lease time.Duration // 0: a minute
+	Alone bool          // no other process has this store (SQLite): a lease from before a crash is not waited for
 
 	// Fault, where set, is asked before and after each transaction, and its error is the
 	// pass's: for tests of crashes.
@@ -49,7 +50,6 @@ const (
 	chunkRecords = 512 // of a merged chunk
 	youngRecords = 256 // a young chunk below this is rewritten with what is new
 	manyRuns     = 8   // of a month; past it they are merged
-	leaseTime    = time.Minute
 )
 
 // Sealer turns batches into chunks and the index, merges them upward, and takes away
@@ -78,6 +78,9 @@ func NewSealer(c SealerConfig) (*Sealer, error) {
 	}
 	if c.Slice == 0 {
 		c.Slice = 250_000
+	}
+	if c.Lease == 0 {
+		c.Lease = time.Minute
 	}
 	s := &Sealer{SealerConfig: c, holder: "alone"}
 	if !c.Alone {
@@ -166,7 +169,7 @@ func (s *Sealer) lead(ctx context.Context) error {
 		}
 	}
 	return s.DB.InTx(ctx, func(tx Tx) error {
-		fence, err := tx.Lease(ctx, s.holder, tx.Now().Add(leaseTime))
+		fence, err := tx.Lease(ctx, s.holder, tx.Now().Add(s.Lease))
 		if err != nil {
 			return err
 		}
@@ -174,7 +177,7 @@ func (s *Sealer) lead(ctx context.Context) error {
 			return err
 		}
 		s.state.Fence = fence
-		s.renew = tx.Now().Add(leaseTime / 2)
+		s.renew = tx.Now().Add(s.Lease / 2)
 		return nil
 	})
 }

@@ -216,7 +216,7 @@ func TestSweepOfALostJobStops(t *testing.T) {
 	digest := b.Lists.Put(sdn, roomtest.Listed("1", "Nobody Whatsoever"))
 	old := b.order(sdn, "", digest)
 	b.claim() // the lease is over: another process has it
-	_, err := b.Onboard.Sweep(b.Context(), old)
+	_, err := b.Onboard.Sweep(muster.WithFence(b.Context(), old.Held()), old)
 	b.fails(err, muster.CodeStale)
 	if n := len(b.sweeps()); n != 0 {
 		t.Errorf("%d sweeps", n)

@@ -99,7 +99,7 @@ func (b *bundle) work() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	due := watch.MeasuresDue(store.As[watch.Leases](b.DB), b.Register, "test")
+	due := watch.MeasuresDue(store.As[watch.Leases](b.DB), b.Register, "test", 30*time.Second)
 	for range 3 {
 		r.Drain(b.Context())
 		if err := due(b.Context()); err != nil {

@@ -16,18 +16,16 @@ type Challenges interface {
 	ToSend(ctx context.Context, challenge string) (*contact.Message, error)
 }
 
-// sendTime is what a try needs at least: a message is not begun with less.
-const sendTime = 10 * time.Second
-
-// SendCode is the duty of JobSendCode.
-func SendCode(challenges Challenges, sender contact.Sender) Handler {
+// SendCode is the duty of JobSendCode. A message is not begun with less than need left
+// of the try.
+func SendCode(challenges Challenges, sender contact.Sender, need time.Duration) Handler {
 	return func(ctx context.Context, job *muster.Job) Verdict {
 		m, err := challenges.ToSend(ctx, job.Ref)
 		if v, failed := opened(err); failed {
 			return v
 		}
 		// After it was opened: that too takes time.
-		if !enough(ctx, sendTime) {
+		if !enough(ctx, need) {
 			return Again("late", 0)
 		}
 		switch code := muster.ErrorCode(sender.Send(ctx, *m)); code {

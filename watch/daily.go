@@ -13,15 +13,13 @@ type Slicer interface {
 	Slice(ctx context.Context, cursor []byte, until time.Time) (next []byte, done bool, err error)
 }
 
-const (
-	slice    = 10 * time.Second // of a day's work, within one try
-	dayStart = 2 * time.Hour    // after midnight UTC, when the next day's work begins
-)
+// dayStart is how long after midnight UTC the next day's work begins.
+const dayStart = 2 * time.Hour
 
-// Daily is the duty of a kind of job that does a day's work in slices and, at its
-// end, puts itself off until tomorrow. A slice that fails is tried again from where
-// the last one ended.
-func Daily(s Slicer, clock muster.Clock) Handler {
+// Daily is the duty of a kind of job that does a day's work in slices, each of a try,
+// and, at its end, puts itself off until tomorrow. A slice that fails is tried again from
+// where the last one ended.
+func Daily(s Slicer, clock muster.Clock, slice time.Duration) Handler {
 	return func(ctx context.Context, job *muster.Job) Verdict {
 		now := clock()
 		next, done, err := s.Slice(ctx, job.Payload, now.Add(slice))

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -19,7 +20,7 @@ import (
 const (
 	// maxMessage bounds a message (Standard Webhooks, "Payload size").
 	maxMessage = 20_000
-	// callTime is how long a receiver has. A call is not begun with less.
+	// callTime is how long a receiver has, where the Outbox does not say.
 	callTime = 10 * time.Second
 	// maxRetryAfter bounds what a receiver may ask for.
 	maxRetryAfter = 24 * time.Hour
@@ -45,7 +46,13 @@ type Outbox struct {
 	Secrets Secrets
 	Client  *outbound.Client
 	Clock   muster.Clock
+
+	// Call is how long a receiver has. A call is not begun with less left of the try.
+	// 0: 10 s.
+	Call time.Duration
 }
+
+func (o *Outbox) call() time.Duration { return cmp.Or(o.Call, callTime) }
 
 // outgoing is the payload of JobWebhook.
 type outgoing struct {
@@ -141,7 +148,7 @@ func (o *Outbox) Deliver(ctx context.Context, job *muster.Job) Verdict {
 	if err != nil {
 		return Dead("secret")
 	}
-	if !enough(ctx, callTime) {
+	if !enough(ctx, o.call()) {
 		return Again("late", 0)
 	}
 	round := job.Attempts - out.Base // from 1
@@ -191,7 +198,7 @@ func (o *Outbox) attempt(ctx context.Context, w *muster.WebhookRecord, e muster.
 		a.code = "too_large"
 		return a
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	ctx, cancel := context.WithTimeout(ctx, o.call())
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(message))
 	if err != nil {

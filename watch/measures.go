@@ -61,9 +61,9 @@ type LeaseDB interface {
 
 // MeasuresDue is the standing duty that decides accounts whose measures begin, end
 // or change: one process does it, whichever comes first, and goes on until nobody
-// waits. It costs one look while there is nothing to do.
-func MeasuresDue(db LeaseDB, m Measures, holder string) func(context.Context) error {
-	const name, ttl = "measures", 30 * time.Second
+// waits. It costs one look while there is nothing to do. ttl is of its lease.
+func MeasuresDue(db LeaseDB, m Measures, holder string, ttl time.Duration) func(context.Context) error {
+	const name = "measures"
 	return func(ctx context.Context) error {
 		waits, err := m.Waiting(ctx)
 		if err != nil || !waits {

@@ -15,7 +15,7 @@ import (
 type Duty struct {
 	Handle  Handler
 	Workers int           // at once in this process; 0: 4
-	Timeout time.Duration // of one try; 0: 20 s. Less than the lease
+	Timeout time.Duration // of one try; 0: a third of the lease. Less than the lease
 	Limit   int           // tries before a job is set aside; 0: none but the handler's own
 }
 
@@ -36,13 +36,11 @@ type Config struct {
 	Observe func(kind, outcome, code string, took time.Duration)
 }
 
-// margin of a lease is kept for writing down what became of a try.
-const margin = 5 * time.Second
-
 // Runner takes jobs and has them done.
 type Runner struct {
-	c     Config
-	kinds []string
+	c      Config
+	kinds  []string
+	margin time.Duration // of a lease: kept for writing down what became of a try
 }
 
 // NewRunner makes a Runner.
@@ -62,14 +60,14 @@ func NewRunner(c Config) (*Runner, error) {
 	if c.Observe == nil {
 		c.Observe = func(string, string, string, time.Duration) {}
 	}
-	r := &Runner{c: c}
+	r := &Runner{c: c, margin: c.Lease / 12}
 	duties := map[string]Duty{}
 	for kind, d := range c.Duties {
 		if d.Workers <= 0 {
 			d.Workers = 4
 		}
-		setDefault(&d.Timeout, 20*time.Second)
-		if d.Handle == nil || d.Timeout+margin > c.Lease {
+		setDefault(&d.Timeout, c.Lease/3)
+		if d.Handle == nil || d.Timeout+r.margin > c.Lease {
 			return nil, muster.Errorf(muster.CodeInvalid, "the duty %s has no handler, or a timeout that its lease of %s does not cover", kind, c.Lease)
 		}
 		duties[kind] = d
@@ -186,7 +184,7 @@ func (r *Runner) take(ctx, work context.Context, c *crew) (taken int, more bool)
 		}
 		return 0, false
 	}
-	until := claimed.Add(r.c.Lease - margin)
+	until := claimed.Add(r.c.Lease - r.margin)
 	for _, job := range jobs {
 		c.free[job.Kind]--
 		c.running.Go(func() {
@@ -239,7 +237,7 @@ func (r *Runner) call(ctx context.Context, duty Duty, job *muster.Job) (v Verdic
 // settle ends the try in the store, in one transaction with what the handler has
 // to write. It goes on while Run is being stopped: what was done is written down.
 func (r *Runner) settle(work context.Context, job *muster.Job, v Verdict) end {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(work), margin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(work), r.margin)
 	defer cancel()
 	err := r.c.DB.InTx(ctx, func(tx Tx) error {
 		// First, so that a lost lease undoes the rest.

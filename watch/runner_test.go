@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/store"
 	"github.com/muster-cip/muster/verify/contact"
 	"github.com/muster-cip/muster/watch"
 )
@@ -282,6 +284,42 @@ func TestATryEndsBeforeItsLease(t *testing.T) {
 	}
 }
 
+// What a handler writes is written as long as the job is its own, and no longer.
+func TestATryIsFenced(t *testing.T) {
+	t.Parallel()
+	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "muster.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ctx := t.Context()
+	if err := db.InTx(ctx, func(tx *store.Tx) error { return tx.Enqueue(ctx, &muster.Job{ID: "k0", Kind: "k"}) }); err != nil {
+		t.Fatal(err)
+	}
+	write := func(ctx context.Context, id string) error {
+		return db.InTx(ctx, func(tx *store.Tx) error { return tx.Enqueue(ctx, &muster.Job{ID: id, Kind: "written"}) })
+	}
+	var before, after error
+	r, err := watch.NewRunner(watch.Config{DB: store.As[watch.Tx](db), Holder: "one", Duties: map[string]watch.Duty{
+		"k": {Handle: func(ctx context.Context, job *muster.Job) watch.Verdict {
+			before = write(ctx, "before")
+			// It is set aside, as by an operator; or another was given it.
+			if err := db.InTx(t.Context(), func(tx *store.Tx) error { return tx.Bury(ctx, job.ID, job.Fence, "lost") }); err != nil {
+				t.Error(err)
+			}
+			after = write(ctx, "after")
+			return watch.Done("")
+		}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Drain(ctx)
+	if before != nil || muster.ErrorCode(after) != muster.CodeStale {
+		t.Errorf("before it lost the job: %v, after: %v", before, after)
+	}
+}
+
 // A holder that lost its lease while it worked ends nothing and makes nothing,
 // but what it has already sent is on record.
 func TestAStaleHolderWritesNothingButItsNote(t *testing.T) {
@@ -416,6 +454,7 @@ func TestSendingOfCodes(t *testing.T) {
 						sent = m == *message
 						return c.send
 					}),
+					10*time.Second,
 				)}
 				newRunner(t, db, duty, func(cf *watch.Config) { cf.Lease = 2 * time.Minute }).Drain(t.Context())
 				got := "done"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -45,6 +46,8 @@ type Config struct {
 	SMS          SMS       `yaml:"sms,omitempty"`
 	Out          Out       `yaml:"out,omitempty"`
 	Lists        Lists     `yaml:"lists,omitempty"`
+
+	Lease string `yaml:"lease,omitempty"` // how long a process has a duty before another may take it; "" is 60s
 
 	Keeping Keeping      `yaml:"keeping,omitempty"`
 	Ledger  LedgerConfig `yaml:"ledger,omitempty"`
@@ -266,6 +269,9 @@ func (c *Config) check() error {
 	if d, err := time.ParseDuration(c.GateBound); err != nil || d < 10*time.Second {
 		wrong = append(wrong, "gate_bound is a duration of 10s or more, such as 2m")
 	}
+	if d, err := time.ParseDuration(cmp.Or(c.Lease, "60s")); err != nil || d < 10*time.Second || d > 10*time.Minute {
+		wrong = append(wrong, "lease is a duration of 10s to 10m, such as 60s")
+	}
 	if _, err := time.LoadLocation(c.Keeping.Zone); err != nil {
 		wrong = append(wrong, "keeping.zone is a name such as Europe/Oslo")
 	}
@@ -287,6 +293,15 @@ func (c *Config) check() error {
 		return muster.Errorf(muster.CodeInvalid, "the configuration is wrong: %s", strings.Join(wrong, "; "))
 	}
 	return nil
+}
+
+// lease is how long a process has a duty; it was checked when it was read.
+func (c *Config) lease() time.Duration {
+	d, err := time.ParseDuration(c.Lease)
+	if err != nil { // or ""
+		return time.Minute
+	}
+	return d
 }
 
 // secretFile reads a secret from a file: one line, the newline cut.

@@ -134,7 +134,7 @@ const manyUnsealed = 200_000
 func (h *house) seal(ctx context.Context) error {
 	s, err := ledger.NewSealer(ledger.SealerConfig{
 		DB: store.LedgerAs[ledger.Tx](h.ledger), Vault: h.vault, Recorder: h.journal, Directory: h.db.LedgerAccounts(), Clock: h.clock,
-		Alone: h.conf.Database == "", Retention: ledgerKeep{h},
+		Alone: h.conf.Database == "", Lease: h.conf.lease(), Retention: ledgerKeep{h},
 	})
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	}
 	defer stop()
 	db := store.As[watch.Tx](h.db)
-	box := &watch.Outbox{DB: db, Secrets: h.vault, Client: h.out, Clock: h.clock}
+	box := &watch.Outbox{DB: db, Secrets: h.vault, Client: h.out, Clock: h.clock, Call: h.conf.lease() / 6}
 	if err := h.openHot(ctx); err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 		})
 	})
 	group.Go(func() error {
-		return h.every(ctx, time.Second, "measures", watch.MeasuresDue(store.As[watch.Leases](h.db), h.register, h.self))
+		return h.every(ctx, time.Second, "measures", watch.MeasuresDue(store.As[watch.Leases](h.db), h.register, h.self, h.conf.lease()/2))
 	})
 	group.Go(func() error { return h.every(ctx, 10*time.Second, "cosign", h.book.Cosign) })
 	group.Go(func() error { return h.every(ctx, time.Minute, "send checkpoint", h.book.SendOut) })
@@ -289,9 +289,11 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 	if err != nil {
 		return nil, nil, err
 	}
+	lease := h.conf.lease()
+	whole := lease * 5 / 6 // a try of a duty that works through many records
 	// A step of a long job ends by itself before its lease does, and goes on at once.
 	long := func(step func(context.Context, *muster.Job) (onboard.SweepState, error)) watch.Duty {
-		return watch.Duty{Workers: 1, Timeout: 50 * time.Second, Handle: watch.GoOn(func(ctx context.Context, job *muster.Job) (bool, time.Duration, string, error) {
+		return watch.Duty{Workers: 1, Timeout: whole, Handle: watch.GoOn(func(ctx context.Context, job *muster.Job) (bool, time.Duration, string, error) {
 			s, err := step(ctx, job)
 			return s.Done, s.After, s.Code, err
 		})}
@@ -308,17 +310,17 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 		muster.JobWebhook: {Handle: box.Deliver},
 		muster.JobDue:     {Handle: watch.ApplicationDue(h.onboard), Limit: 24},
 
-		muster.JobMeasure:       {Handle: watch.ApplyMeasure(h.register), Workers: 1, Timeout: 50 * time.Second},
-		muster.JobMeasureCatch:  {Handle: watch.CatchMeasure(h.register), Workers: 1, Timeout: 50 * time.Second, Limit: 24},
+		muster.JobMeasure:       {Handle: watch.ApplyMeasure(h.register), Workers: 1, Timeout: whole},
+		muster.JobMeasureCatch:  {Handle: watch.CatchMeasure(h.register), Workers: 1, Timeout: whole, Limit: 24},
 		muster.JobMeasureNotice: {Handle: watch.NoticeMeasure(h.register), Limit: 24},
-		muster.JobRetain:        {Handle: watch.Daily(days{h.retain, m}, h.clock), Workers: 1},
-		muster.JobEpoch:         {Handle: watch.Daily(epochs{h, epoch}, h.clock), Workers: 1},
+		muster.JobRetain:        {Handle: watch.Daily(days{h.retain, m}, h.clock, lease/6), Workers: 1},
+		muster.JobEpoch:         {Handle: watch.Daily(epochs{h, epoch}, h.clock, lease/6), Workers: 1},
 	}
 	if sender != nil {
-		duties[muster.JobSendCode] = watch.Duty{Handle: watch.SendCode(h.onboard, sender)}
+		duties[muster.JobSendCode] = watch.Duty{Handle: watch.SendCode(h.onboard, sender, lease/6)}
 	}
 	r, err := watch.NewRunner(watch.Config{
-		DB: store.As[watch.Tx](h.db), Holder: h.self, Duties: duties, Clock: h.clock,
+		DB: store.As[watch.Tx](h.db), Holder: h.self, Duties: duties, Clock: h.clock, Lease: lease,
 		Log: h.log, Observe: m.job,
 	})
 	return r, closer, err
