@@ -278,7 +278,7 @@ func TestATryEndsBeforeItsLease(t *testing.T) {
 		}
 	})
 	if _, err := watch.NewRunner(watch.Config{DB: newTable(), Holder: "x", Lease: 15 * time.Second, Duties: map[string]watch.Duty{
-		"k": {Timeout: 11 * time.Second, Handle: func(context.Context, *muster.Job) watch.Verdict { return watch.Done("") }},
+		"k": {Timeout: 14 * time.Second, Handle: func(context.Context, *muster.Job) watch.Verdict { return watch.Done("") }},
 	}}); muster.ErrorCode(err) != muster.CodeInvalid {
 		t.Errorf("a timeout that the lease does not cover: %v", err)
 	}
