@@ -14,6 +14,7 @@ const (
 	JobMeasure       = "measure.apply"   // Ref: id of an act on the register: brings accounts up to it
 	JobMeasureCatch  = "measure.catch"   // Ref: id of an act: looks again at who was decided around its beginning
 	JobMeasureNotice = "measure.notice"  // Ref: account id; says to listeners and on the record what it comes under
+	JobCohort        = "cohort.due"      // Ref: a cohort's name; its members are decided, so many a day
 	JobRetain        = "retention.day"   // Payload: how far the day's run has come
 	JobEpoch         = "keys.epoch"      // Payload: since when the epoch of the keys is known
 )

@@ -33,6 +33,7 @@ const (
 	PrefixHit         = "hit_"
 	PrefixSweep       = "swp_"
 	PrefixMeasureAct  = "msa_"
+	PrefixImport      = "imp_"
 )
 
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"

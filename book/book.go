@@ -49,6 +49,7 @@ const (
 // Line is one line of a book. One of Customer, Lease and Access is there.
 type Line struct {
 	Type     string          `json:"type"`
+	Line     int             `json:"line,omitempty"` // its number where it comes from; absent: counted on
 	Customer *Customer       `json:"customer,omitempty"`
 	Lease    json.RawMessage `json:"lease,omitempty"`  // a record of the ledger: muster.LeaseRecord
 	Access   json.RawMessage `json:"access,omitempty"` // likewise: muster.AccessRecord
@@ -154,6 +155,9 @@ func pointerOf(path string) string {
 
 func (x *Line) faults(now time.Time) []muster.Fault {
 	f := &faults{now: now}
+	if x.Line < 0 {
+		f.add("/line", "unknown_value", "is a number from 1 on")
+	}
 	parts := map[string]bool{TypeCustomer: x.Customer != nil, TypeLease: x.Lease != nil, TypeAccess: x.Access != nil}
 	has, known := parts[x.Type]
 	if !known {

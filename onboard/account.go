@@ -112,7 +112,7 @@ func (s *Service) expiry(now, since time.Time) (at time.Time) {
 // an open application: until (zero: none) or its expiry, whichever is first.
 func (s *Service) lookAgain(ctx context.Context, tx Tx, f *file, until time.Time) error {
 	at := until
-	if f.app.State == muster.AppNeeds {
+	if f.app.State == muster.AppNeeds && !f.app.Shadow { // of what is not enforced nothing runs out
 		if e := s.expiry(tx.Now(), f.lastActivity()); !e.IsZero() && (at.IsZero() || e.Before(at)) {
 			at = e
 		}

@@ -109,6 +109,9 @@ func (s *Service) View(ctx context.Context, id string) (v *View, err error) {
 		} else if muster.ErrorCode(err) != muster.CodeNotFound {
 			return err
 		}
+		if v.Adopted, err = adoptedView(ctx, tx, app.Account); err != nil {
+			return err
+		}
 		subjects, err := tx.Subjects(ctx, app.Customer)
 		if err != nil {
 			return err

@@ -76,6 +76,7 @@ func (s *Service) weigh(f *file, facts *muster.Facts, event string, now time.Tim
 	} else {
 		d.Decision, d.observed = policy.Decide(observe, facts), true
 	}
+	d.observed = d.observed || f.presumed(d, facts)
 	d.ID = muster.NewID(muster.PrefixDecision, now)
 	if err := s.beneath(d, f, facts, enforce); err != nil {
 		return nil, err
@@ -87,7 +88,8 @@ func (s *Service) weigh(f *file, facts *muster.Facts, event string, now time.Tim
 		}
 		f.app.State = to
 	}
-	f.app.Decision, f.app.Updated, f.app.Shadow = d.ID, now, d.observed
+	f.settled(d, facts, now)
+	f.app.Decision, f.app.Updated, f.app.Shadow = d.ID, now, d.observed || f.adopted != nil && f.adopted.Decided.IsZero()
 	d.applied = f.customer.Apply(d.Packs)
 	on := accountEvent(&d.Decision, facts)
 	if d.observed {
@@ -163,6 +165,11 @@ func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
 	}
 	if err := tx.PutApplication(ctx, f.app); err != nil {
 		return err
+	}
+	if f.adopted != nil && !f.adopted.Decided.IsZero() {
+		if err := tx.PutAdopted(ctx, f.adopted); err != nil {
+			return err
+		}
 	}
 	if err := s.Journal.Write(ctx, tx, d.sealed); err != nil {
 		return err
@@ -242,6 +249,11 @@ func (s *Service) redecide(ctx context.Context, tx Tx, f *file, event string, fr
 	facts, err := s.lastFacts(ctx, tx, f)
 	if err != nil {
 		return nil, err
+	}
+	if facts.Event == eventAdopted || f.due {
+		if fresh, err = s.firstCounts(ctx, tx, f, fresh); err != nil {
+			return nil, err
+		}
 	}
 	d, err := s.decide(ctx, tx, f, facts, event, fresh)
 	if err != nil {

@@ -23,6 +23,9 @@ type file struct {
 	last        *muster.Facts        // of the latest decision
 	claimsAt    time.Time            // of the customer's latest claims
 
+	adopted *muster.AdoptedRecord // of a customer taken over who is not decided yet; nil: of nobody else
+	due     bool                  // their cohort is due: what is decided now holds
+
 	claims   *muster.Application               // opened already; nil: not
 	watch    *Watch                            // lists that facts were screened against; nil: none
 	compared map[string]*muster.ScreeningQuery // by subject id, and "payer": of a screening made now
@@ -56,6 +59,15 @@ func (s *Service) load(ctx context.Context, tx Tx, idOrReference string) (*file,
 			return nil, err
 		}
 		f.parentState = parent.State
+	}
+	if app.Shadow { // nothing is enforced: because of that, or because every pack only observes
+		r, err := tx.Adopted(ctx, app.Account)
+		switch {
+		case err == nil && r.Decided.IsZero():
+			f.adopted = r
+		case err != nil && muster.ErrorCode(err) != muster.CodeNotFound:
+			return nil, err
+		}
 	}
 	all, err := tx.Subjects(ctx, app.Customer)
 	if err != nil {

@@ -34,17 +34,26 @@ func (s *Service) PutProfile(ctx context.Context, tx Tx, a *muster.AccountRecord
 }
 
 func (s *Service) putProfile(ctx context.Context, tx Tx, a *muster.AccountRecord, d *muster.Decision, measures []muster.Transition, fresh bool) error {
+	r, err := s.profileOf(a, d, measures, fresh)
+	if err != nil {
+		return err
+	}
+	return tx.PutGate(ctx, r)
+}
+
+// profileOf is what the gate says of an account.
+func (s *Service) profileOf(a *muster.AccountRecord, d *muster.Decision, measures []muster.Transition, fresh bool) (*muster.ProfileRecord, error) {
 	p := gate.Compose(a, d, measures)
 	raw, _, err := gate.EncodeProfile(p)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key := gate.Key(s.Vault.GateKey())
 	r := &muster.ProfileRecord{Hash: key.Hash(a.Reference), Account: a.ID, Profile: raw, Fresh: fresh}
 	if slices.ContainsFunc(p.Steps, func(s muster.ProfileStep) bool { return s.Status != muster.GateAllow }) {
 		r.Decision = a.Decision // what is asked about later: a plain yes stays the same yes
 	}
-	return tx.PutGate(ctx, r)
+	return r, nil
 }
 
 // gateFilled is past the id of every account.

@@ -78,12 +78,27 @@ var claimKinds = []vault.Kind{
 func (s *Service) digestsOf(c *validate.Checked) digests {
 	all := digests{}
 	for _, kind := range claimKinds {
-		all[kind] = nil
+		all[kind], all[abusing(kind)] = nil, nil
 	}
 	for _, v := range valuesOf(c, 0) {
 		all[v.kind] = append(all[v.kind], s.Vault.Digests(v.kind, normaliser, v.value)...)
+		all[abusing(v.kind)] = append(all[abusing(v.kind)], s.Vault.Digests(vault.KindAbuse, normaliser, string(v.kind)+"|"+v.value)...)
 	}
 	return all
+}
+
+// abusing is where digests have those of a kind's values among customers whose
+// account was closed for abuse.
+func abusing(kind vault.Kind) vault.Kind { return vault.KindAbuse + "/" + kind }
+
+// abuseRows are the rows by which a customer whose account was closed for abuse
+// counts for who shares a value with them. The day on which they were made is that
+// of the end.
+func (s *Service) abuseRows(c *validate.Checked, r *muster.SubjectRecord, key vault.Key, closed time.Time) (rows []muster.IndexRow) {
+	for _, v := range valuesOf(c, 0) {
+		rows = append(rows, s.indexRow(value{vault.KindAbuse, string(v.kind) + "|" + v.value}, r, key, closed))
+	}
+	return rows
 }
 
 func (s *Service) indexRows(c *validate.Checked, subjects []*muster.SubjectRecord, keys map[string]vault.Key, now time.Time) []muster.IndexRow {
@@ -120,9 +135,14 @@ type questions struct {
 
 func ask(packs []*policy.Pack, fresh digests, now time.Time) (q questions) {
 	for _, want := range policy.CountsWanted(packs) {
-		if list, ok := fresh[vault.Kind(want.Of)]; ok {
-			q.keys = append(q.keys, want.Key)
-			q.of = append(q.of, muster.HandleCount{Kind: want.Of, Digests: list, Roles: want.Roles, Since: day(want.Since(now))})
+		x := muster.HandleCount{Kind: want.Of, Roles: want.Roles, Since: day(want.Since(now))}
+		from := vault.Kind(want.Of)
+		if want.Count == policy.CountAbusers {
+			x.Kind, from = string(vault.KindAbuse), abusing(from)
+		}
+		var ok bool
+		if x.Digests, ok = fresh[from]; ok {
+			q.keys, q.of = append(q.keys, want.Key), append(q.of, x)
 		}
 	}
 	return q

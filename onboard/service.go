@@ -71,6 +71,16 @@ type View struct {
 	Updated  time.Time     `json:"updated"`
 	Subjects []SubjectView `json:"subjects"`
 	Review   string        `json:"review,omitempty"` // id of the open case
+	Adopted  *Adopted      `json:"adopted,omitempty" doc:"of a customer who was taken over from the provider's book"`
+}
+
+// Adopted says how a customer was taken over, and from when on they are decided.
+type Adopted struct {
+	Cohort  string    `json:"cohort"`
+	Due     time.Time `json:"due" doc:"until then what identity wants is recorded and enforced on nobody"`
+	Import  string    `json:"import"`
+	Decided time.Time `json:"decided,omitzero" doc:"when that was"`
+	Ground  string    `json:"ground,omitempty" enum:"left,abuse" doc:"why the account was closed before"`
 }
 
 // RevealRequest names why clear values are wanted.

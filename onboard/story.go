@@ -35,6 +35,7 @@ type Config struct {
 	Proofs      Proofs
 	Lists       Lists    // nil: there are no watch lists
 	Measures    Measures // nil: there is no register of special measures
+	Intake      Intake   // nil: there is no ledger, and a book's leases are not taken
 	Clock       muster.Clock
 	Mode        string // production | sandbox
 	SweepPage   int    // customers that a sweep reads, opens and compares together; 0: 4,000
@@ -178,19 +179,8 @@ func (s *Service) draft(ctx context.Context, by muster.Principal, c *validate.Ch
 	}
 	salt := tlog.NewSalt()
 	commitment := tlog.CommitPart("claims", salt, canonical)
-	pieces := split(c.Application, salt)
-	for i, cs := range c.Subjects {
-		r := &muster.SubjectRecord{
-			ID: muster.NewID(muster.PrefixSubject, now), Customer: d.customer, Role: cs.Role, Pointer: cs.Pointer,
-			Key: keys[i].ID(), Revision: 1,
-		}
-		row, err := s.sealClaims(r, keys[i], &pieces[i].piece, by.Operator)
-		if err != nil {
-			return nil, err
-		}
-		d.subjects = append(d.subjects, r)
-		d.keys[r.ID] = keys[i]
-		d.claims = append(d.claims, row)
+	if err := s.draftSubjects(d, keys, split(c.Application, salt), now); err != nil {
+		return nil, err
 	}
 	d.digests = s.digestsOf(c)
 	d.index = s.indexRows(c, d.subjects, d.keys, now)
@@ -200,6 +190,25 @@ func (s *Service) draft(ctx context.Context, by muster.Principal, c *validate.Ch
 	}
 	d.guess, err = s.guess(d)
 	return d, err
+}
+
+// draftSubjects makes the rows of everybody on a draft and seals their claims, each
+// under a key of their own.
+func (s *Service) draftSubjects(d *draft, keys []vault.Key, pieces []place, now time.Time) error {
+	for i, cs := range d.checked.Subjects {
+		r := &muster.SubjectRecord{
+			ID: muster.NewID(muster.PrefixSubject, now), Customer: d.customer, Role: cs.Role, Pointer: cs.Pointer,
+			Key: keys[i].ID(), Revision: 1,
+		}
+		row, err := s.sealClaims(r, keys[i], &pieces[i].piece, d.by)
+		if err != nil {
+			return err
+		}
+		d.subjects = append(d.subjects, r)
+		d.keys[r.ID] = keys[i]
+		d.claims = append(d.claims, row)
+	}
+	return nil
 }
 
 // sealClaims seals one subject's piece for its place.

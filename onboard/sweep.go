@@ -218,7 +218,7 @@ func (x *sweep) book(ctx context.Context, index *screen.Index, wanted policy.Wan
 	o.Floor = max(o.Floor, wanted.Threshold) // what is no hit of any pack changes nothing here
 	return x.pages(ctx, func(ctx context.Context, customers []customer) error {
 		hit := make([]bool, len(customers))
-		err := spread(ctx, len(customers), func(i int) error {
+		err := spread(ctx, len(customers), sweepShare, func(i int) error {
 			for k := range customers[i].queries {
 				if hits := index.Search(&customers[i].queries[k].Query, o); slices.ContainsFunc(hits, x.isHit) {
 					hit[i] = true
@@ -375,7 +375,7 @@ func openPage(ctx context.Context, session *vault.Session, rows []muster.BookRow
 		return nil, err
 	}
 	pieces := make([]piece, len(rows))
-	if err := spread(ctx, len(rows), func(i int) error {
+	if err := spread(ctx, len(rows), sweepShare, func(i int) error {
 		r := &rows[i]
 		data, err := session.Open(ctx, vault.Item{KeyID: r.Key, Place: claimsPlace(r.Subject, r.Revision), Sealed: r.Sealed})
 		if err != nil {
@@ -405,9 +405,11 @@ func openPage(ctx context.Context, session *vault.Session, rows []muster.BookRow
 	return out, nil
 }
 
-// spread calls fn for 0..n-1 on all cores.
-func spread(ctx context.Context, n int, fn func(i int) error) error {
-	const share = 64
+// sweepShare is how many of a page one core takes at a time.
+const sweepShare = 64
+
+// spread calls fn for 0..n-1 on all cores, share at a time.
+func spread(ctx context.Context, n, share int, fn func(i int) error) error {
 	var mu sync.Mutex
 	at := 0
 	group, ctx := errgroup.WithContext(ctx)

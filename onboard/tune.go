@@ -90,7 +90,7 @@ func (s *Service) Tune(ctx context.Context, job *muster.Job) (SweepState, error)
 	x := &sweep{Service: s, job: job, r: r, w: w, starter: t.Starter}
 	over, err := x.pages(ctx, func(ctx context.Context, customers []customer) error {
 		scores := make([][]float64, len(customers))
-		if err := spread(ctx, len(customers), func(i int) error {
+		if err := spread(ctx, len(customers), sweepShare, func(i int) error {
 			for k := range customers[i].queries {
 				for _, c := range w.Index.Search(&customers[i].queries[k].Query, o) {
 					scores[i] = append(scores[i], c.Score)

@@ -28,6 +28,7 @@ type Tx interface {
 	Jobs
 	Gate
 	Matches
+	Imports
 }
 
 // Files are applications, customers, accounts, subjects and claims.
@@ -118,4 +119,20 @@ type Gate interface {
 // Jobs is background work, enqueued in the transaction that causes it.
 type Jobs interface {
 	Enqueue(ctx context.Context, jobs ...*muster.Job) error
+}
+
+// Imports are the provider's existing book: files on their way in, cohorts, and which
+// accounts were taken over.
+type Imports interface {
+	Import(ctx context.Context, id string) (*muster.ImportRecord, error)
+	ImportOf(ctx context.Context, cohort, source string) (*muster.ImportRecord, error)
+	PutImport(ctx context.Context, r *muster.ImportRecord) error // CodeConflict: the file is on its way into that cohort
+	References(ctx context.Context, references []string) (map[string]*muster.ReferenceUse, error)
+	Cohort(ctx context.Context, name string) (*muster.Cohort, error)
+	Cohorts(ctx context.Context) ([]*muster.Cohort, error)
+	PutCohort(ctx context.Context, c *muster.Cohort) error
+	CountCohort(ctx context.Context, name string, since time.Time) (members, decided, lately int, err error)
+	Adopted(ctx context.Context, account string) (*muster.AdoptedRecord, error)
+	AdoptedWaiting(ctx context.Context, cohort string, p muster.Page) ([]*muster.AdoptedRecord, error)
+	PutAdopted(ctx context.Context, r *muster.AdoptedRecord) error
 }

@@ -387,8 +387,8 @@ func (c *compiler) counts() {
 		}
 		c.p.countKeys["counts."+k.Name] = k.Name
 		if !slices.Contains([]string{"card", "phone", "email", "document", "device", "wallet", "ip"}, k.Of) ||
-			!slices.Contains([]string{"customers", "applications"}, k.Count) {
-			c.fault("counts", "1:1: count %q: of is card, phone, email, document, device, wallet or ip; count is customers or applications", k.Name)
+			!slices.Contains([]string{"customers", "applications", CountAbusers}, k.Count) {
+			c.fault("counts", "1:1: count %q: of is card, phone, email, document, device, wallet or ip; count is customers, applications or abusers", k.Name)
 		}
 		for _, r := range k.Roles {
 			if !slices.Contains([]muster.SubjectRole{muster.RoleCustomer, muster.RoleOwner, muster.RoleSignatory}, r) {

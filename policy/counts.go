@@ -6,11 +6,14 @@ import (
 	"github.com/muster-cip/muster"
 )
 
+// CountAbusers is the count of customers whose account was closed for abuse.
+const CountAbusers = "abusers"
+
 // CountDef is one number that packs want from the blind indexes.
 type CountDef struct {
 	Key    string               // in Facts.Counts
 	Of     string               // kind of value: card, phone, email, document, device, wallet, ip
-	Count  string               // customers | applications
+	Count  string               // customers | applications | abusers
 	Roles  []muster.SubjectRole // whose values count
 	Window Period               // back from now; zero: ever
 }

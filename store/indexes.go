@@ -40,6 +40,8 @@ func kindNumber(kind string) (int64, error) {
 		return 13, nil
 	case "listed": // has no rows here
 		return 14, nil
+	case "abuse":
+		return 15, nil
 	}
 	return 0, muster.Errorf(muster.CodeInternal, "the blind index has no such kind")
 }

@@ -30,6 +30,7 @@ const (
 	Measure    LeafType = 16 // an act on the register of special measures, or an account's notice of one
 	List       LeafType = 17 // a watch list's snapshot took effect, was held or given up
 	Erasure    LeafType = 18 // an erasure was asked for, agreed, begun, done or taken back
+	Import     LeafType = 19 // a provider's book began to be taken in, or ended; each customer of it has a decision
 )
 
 // leafNames is the one table from types to names.
@@ -38,7 +39,7 @@ var leafNames = [...]string{
 	Operator: "operator", Token: "token", Key: "key", Hold: "hold", Tombstone: "tombstone", Repair: "repair",
 	Resolution: "resolution", Delivery: "delivery", BreakGlass: "break_glass",
 	Measure: "measure", List: "list",
-	Erasure: "erasure",
+	Erasure: "erasure", Import: "import",
 }
 
 // String is the name of t, "" for a number that is no type.

@@ -226,6 +226,16 @@ func (k *check) number(s, pointer, code string) string {
 	return n
 }
 
+// Reference checks a reference that stands alone, as those of an application are.
+func (c *Checker) Reference(s, pointer string) (muster.Fault, bool) {
+	k := &check{c: c}
+	k.reference(s, pointer)
+	if len(k.faults) == 0 {
+		return muster.Fault{}, false
+	}
+	return k.faults[0], true
+}
+
 func (k *check) reference(s, pointer string) {
 	switch {
 	case s == "":

@@ -24,13 +24,14 @@ const (
 	KindWallet       Kind = "wallet"
 	KindDevice       Kind = "device"
 	KindAddress      Kind = "address"
+	KindAbuse        Kind = "abuse"  // another kind and value, of somebody whose account was closed for abuse
 	KindListed       Kind = "listed" // list and entry of a hit: looked up when an entry changes, and no row of the index
 )
 
 // Kinds lists them all. A kind that is added gets its key at the next Open.
 var Kinds = []Kind{
 	KindName, KindEmail, KindPhone, KindIP, KindDocument, KindNationalID, KindRegistration, KindCard,
-	KindAccount, KindIBAN, KindWallet, KindDevice, KindAddress, KindListed,
+	KindAccount, KindIBAN, KindWallet, KindDevice, KindAddress, KindListed, KindAbuse,
 }
 
 // DigestSize is the length of a digest: version of the PRF key, version of the

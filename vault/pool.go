@@ -52,6 +52,20 @@ func (v *Vault) TakeKeys(ctx context.Context, n int) ([]Key, error) {
 	return keys, nil
 }
 
+// MakeKeys makes n keys for what takes many at once, past the pool. They are durable
+// when it returns.
+func (v *Vault) MakeKeys(ctx context.Context, n int) ([]Key, error) {
+	made, err := v.addKeys(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]Key, n)
+	for i, o := range made {
+		keys[i] = Key{o}
+	}
+	return keys, nil
+}
+
 // take pops a key; low asks the caller to start a refill, once.
 func (p *keyPool) take() (o *openKey, low bool) {
 	p.mu.Lock()
@@ -101,25 +115,33 @@ func (v *Vault) refill(ctx context.Context) error {
 	if n < v.pool.size/2+1 && n < v.pool.size {
 		return nil
 	}
+	keys, err := v.addKeys(ctx, n)
+	if err != nil {
+		return err
+	}
+	v.pool.mu.Lock()
+	defer v.pool.mu.Unlock()
+	v.pool.ready = append(v.pool.ready, keys...)
+	return nil
+}
+
+// addKeys makes n keys and has them written and synced.
+func (v *Vault) addKeys(ctx context.Context, n int) ([]*openKey, error) {
 	for tries := 0; ; tries++ {
 		rows, keys, err := v.makeKeys(n)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := v.store.AddKeys(ctx, rows); err != nil {
-			if muster.ErrorCode(err) != muster.CodeStale || tries == 3 {
-				return err
-			}
-			// Another process turned the epoch: wrap under the new one.
-			if err := v.Refresh(ctx); err != nil {
-				return err
-			}
-			continue
+		if err = v.store.AddKeys(ctx, rows); err == nil {
+			return keys, nil
 		}
-		v.pool.mu.Lock()
-		defer v.pool.mu.Unlock()
-		v.pool.ready = append(v.pool.ready, keys...)
-		return nil
+		if muster.ErrorCode(err) != muster.CodeStale || tries == 3 {
+			return nil, err
+		}
+		// Another process turned the epoch: wrap under the new one.
+		if err := v.Refresh(ctx); err != nil {
+			return nil, err
+		}
 	}
 }
 

@@ -1,0 +1,72 @@
+package muster
+
+import "time"
+
+// Cohort is a part of the customers who were there before, and from when on they are
+// decided: until then what their identity wants is recorded and enforced on nobody.
+type Cohort struct {
+	Name    string // as of a tag
+	Due     time.Time
+	Share   int // per cent of its members that are decided on one day (UTC), rounded up
+	Made    time.Time
+	By      string // operator
+	Version int64
+}
+
+// CohortCount is how far a cohort is.
+type CohortCount struct {
+	Cohort
+	Adopted int // members
+	Decided int // of these
+	Today   int // of these, since the day began
+}
+
+// AdoptedRecord says that an account was taken over from the provider's book. A
+// customer's further accounts go with the first.
+type AdoptedRecord struct {
+	Account string // id
+	Cohort  string
+	Import  string
+	Ground  string    // why it was closed, "" for one in use
+	Decided time.Time // when the packs decided it for good; zero: nothing of it is enforced
+	Version int64
+}
+
+// ImportRecord is one file of a provider's book on its way in. It holds no value.
+type ImportRecord struct {
+	ID      string
+	Cohort  string
+	Source  string // digest of the file, hex
+	By      string // operator
+	Made    time.Time
+	Ended   time.Time
+	Place   int // the last line up to which all lines are done
+	Taken   int // lines whose content is on file because of it
+	There   int // lines that were on file before
+	Refused int // lines at fault
+	Report  ImportReport
+	Version int64
+}
+
+// ImportReport says which lines were refused.
+type ImportReport struct {
+	Lines []RefusedLine `json:"lines"` // the first MaxRefusedLines
+	Later int           `json:"later"` // of all refused, those whose parent is not there
+}
+
+// MaxRefusedLines is how many refused lines an import remembers one by one.
+const MaxRefusedLines = 1000
+
+// RefusedLine is a line of a book that is at fault.
+type RefusedLine struct {
+	Line   int     `json:"line"`
+	Faults []Fault `json:"faults"` // pointers into the line; no values
+}
+
+// ReferenceUse is what a reference names.
+type ReferenceUse struct {
+	Reference string
+	MAC       []byte // of the application of that reference; nil where there is none
+	Account   string // id of the account of that reference; "" where there is none
+	State     string // of that account
+}
