@@ -50,6 +50,7 @@ type Hold struct {
 	Ground      string    // HoldLitigation, ...
 	Case        string    // reference of the matter, [A-Za-z0-9._/-]{1,64}
 	Undisclosed bool      // nobody outside staff is told
+	Withheld    bool      // and what is in its scope is left out of copies: a non-disclosure order, see Withholds
 	Placed      time.Time
 	By          string    // operator
 	Review      time.Time // by when somebody looks whether it is still wanted
@@ -73,9 +74,23 @@ var HoldGrounds = []string{HoldLitigation, HoldInvestigation, HoldOrder, HoldReq
 
 // Holds reports whether h keeps records of that class on a file.
 func (h *Hold) Holds(f *FileAge, class string) bool {
-	return h.Lifted.IsZero() && (h.Customer == "" || h.Customer == f.Customer) && (h.Class == "" || h.Class == class) &&
+	if !h.Lifted.IsZero() || h.Customer != "" && h.Customer != f.Customer || h.Class != "" && h.Class != class {
+		return false
+	}
+	return h.Withheld || // its period is of records, and what it covers is kept with the rest of its class
 		(h.From.IsZero() || !f.Made.Before(h.From)) && (h.Until.IsZero() || f.Made.Before(h.Until))
 }
+
+// Withholds reports whether a record of that class, made then, is left out of what a
+// customer is given: it is under a non-disclosure order.
+func (h *Hold) Withholds(customer, class string, made time.Time) bool {
+	return h.Withheld && h.Lifted.IsZero() && h.Customer == customer && h.Class == class &&
+		!made.Before(h.From) && (h.Until.IsZero() || made.Before(h.Until))
+}
+
+// WithheldClasses are the record classes that a copy is made of, and so those that a
+// non-disclosure order can keep out of it.
+var WithheldClasses = []string{ClassClaims, ClassEvidence, ClassDecisions, ClassAccess, ClassLeases}
 
 // Erasure is one act of making records go: of the clock, or of a request.
 type Erasure struct {

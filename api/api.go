@@ -80,6 +80,8 @@ type Config struct {
 	Holds         HoldVerbs
 	RetentionList RetentionList
 
+	Copies Copies
+
 	Methods []muster.Method // the table of verification methods
 	Checks  []Check         // that /readyz runs; none: ready as soon as it listens
 
@@ -159,6 +161,7 @@ func (c *Config) missing() (names []string) {
 		{"Retention", c.Retention != nil},
 		{"Holds", c.Holds != nil},
 		{"RetentionList", c.RetentionList != nil},
+		{"Copies", c.Copies != nil},
 		{"TheLog", c.TheLog != nil},
 		{"Lists", c.Lists != nil},
 		{"ListStands", c.ListStands != nil},

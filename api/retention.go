@@ -33,11 +33,12 @@ type RetentionList interface {
 type HoldScope struct {
 	Customer    string    `json:"customer,omitempty" doc:"customer id; absent: every customer's records"`
 	Class       string    `json:"class,omitempty" doc:"record class; absent: all"`
-	From        time.Time `json:"from,omitzero" doc:"files made from then on"`
+	From        time.Time `json:"from,omitzero" doc:"files made from then on; of a non-disclosure order, records"`
 	Until       time.Time `json:"until,omitzero" doc:"and before then"`
 	Ground      string    `json:"ground" doc:"litigation | investigation | order | request | true_hit | own"`
 	Case        string    `json:"case" doc:"file number of the matter; no personal data"`
 	Undisclosed bool      `json:"undisclosed,omitempty" doc:"nobody outside staff may be told"`
+	Withheld    bool      `json:"withheld,omitempty" doc:"a non-disclosure order: records of the class, made in the period, are left out of copies. Undisclosed, of one customer and one class of claims, evidence, decisions, access, leases"`
 	Review      time.Time `json:"review" doc:"by when somebody looks whether it is still wanted"`
 }
 
@@ -55,7 +56,7 @@ type Hold struct {
 func holdOf(h *muster.Hold) Hold {
 	return Hold{
 		h.ID,
-		HoldScope{h.Customer, h.Class, h.From, h.Until, h.Ground, h.Case, h.Undisclosed, h.Review},
+		HoldScope{h.Customer, h.Class, h.From, h.Until, h.Ground, h.Case, h.Undisclosed, h.Withheld, h.Review},
 		h.Placed, h.By, h.Lifted, h.LiftedBy, h.Version,
 	}
 }
@@ -108,7 +109,7 @@ func holdAnswer(h *muster.Hold, err error) (*holdOutput, error) {
 func (a *API) placeHold(ctx context.Context, in *placeHoldInput) (*holdOutput, error) {
 	b := in.Body
 	return holdAnswer(a.Holds.Place(ctx, callOf(ctx).by.Operator, muster.Hold{
-		Customer: b.Customer, Class: b.Class, From: b.From, Until: b.Until, Ground: b.Ground, Case: b.Case, Undisclosed: b.Undisclosed, Review: b.Review,
+		Customer: b.Customer, Class: b.Class, From: b.From, Until: b.Until, Ground: b.Ground, Case: b.Case, Undisclosed: b.Undisclosed, Withheld: b.Withheld, Review: b.Review,
 	}))
 }
 

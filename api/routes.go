@@ -84,6 +84,7 @@ func (a *API) routes() []*route {
 
 		{get, "/v1/customers", muster.ScopeRead, "listCustomers", ok, 0, "Customers, newest last, redacted", op(a.listCustomers)},
 		{get, "/v1/customers/{customer}", muster.ScopeRead, "getCustomer", ok, 0, "A customer with their accounts, redacted", op(a.getCustomer)},
+		{get, "/v1/customers/{customer}/copy", muster.ScopeReveal, "getCopy", ok, 0, "A person's own copy of what is kept of them, for that person; on the record", op(a.getCopy)},
 		{get, "/v1/accounts/{account}", muster.ScopeRead, "getAccount", ok, 0, "An account, by id or the provider's reference", op(a.getAccount)},
 		{post, "/v1/accounts/{account}/moves", muster.ScopeAccounts, "moveAccount", ok, match, "Move an account", op(a.moveAccount)},
 

@@ -66,6 +66,9 @@ func pathOf(rt *route) string {
 	if rt.id == "followGate" {
 		p += "?epoch=1&after=5"
 	}
+	if rt.id == "getCopy" {
+		p += "?case=request-1"
+	}
 	if rt.id == "getBundle" {
 		p += "?audience=examiner&pinned=3"
 	}

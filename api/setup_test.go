@@ -94,6 +94,10 @@ func (h *house) Reveal(_ context.Context, _ muster.Principal, id string, r onboa
 	return &onboard.Revealed{}, h.did(id, r)
 }
 
+func (h *house) Copy(_ context.Context, _ muster.Principal, r onboard.CopyRequest) (*onboard.Copy, error) {
+	return &onboard.Copy{Customer: r.Customer}, h.did("copy", r)
+}
+
 func (h *house) Explain(_ context.Context, id string) (*muster.Decision, error) {
 	return &muster.Decision{ID: id}, h.did(id)
 }
@@ -392,6 +396,7 @@ func configOf(h *house, logs io.Writer) Config {
 		Reviews: h, ReviewList: h, Hits: h, HitReveals: h, HitList: h, Lookups: h, Tunings: h, Programme: h, Packs: h, Measures: registered{h}, Appeals: registered{h}, Lists: watched{h}, ListStands: watched{h}, Staff: h, StaffList: h, Webhooks: h, WebhookList: h,
 		Deliveries: h, TheLog: h, Idempotency: h, Seals: h, Gate: h, GateRecords: h, GateCentre: &centre{},
 		Retention: h, Holds: holdVerbs{h}, RetentionList: h,
+		Copies: h,
 		Intake: h, Questions: asks{h}, Traces: h,
 		Methods: []muster.Method{{Name: "document.manual", Kind: muster.Documentary}},
 	}

@@ -169,6 +169,8 @@ type onePack struct{ p *policy.Pack }
 
 func (o onePack) At(time.Time) (enforce, observe []*policy.Pack) { return []*policy.Pack{o.p}, nil }
 
+func (o onePack) Ever() []*policy.Pack { return []*policy.Pack{o.p} }
+
 func (o onePack) Pack(context.Context, string) (*policy.Pack, error) { return o.p, nil }
 
 type nobody struct{}

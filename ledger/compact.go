@@ -49,23 +49,9 @@ func (s *Sealer) Compact(ctx context.Context, all bool) (done Compacted, err err
 
 // quarters are those that have chunks of a kind.
 func (s *Sealer) quarters(ctx context.Context, k Kind) (list []quarter, err error) {
-	return list, s.DB.View(ctx, func(tx Tx) error {
-		list = nil
-		for from := chunkID(k, 0, 0, 0, 0, 0); ; {
-			id, err := tx.NextChunk(ctx, from)
-			if err != nil {
-				return err
-			}
-			key := parseChunkID(id)
-			if id < 0 || key.kind != k {
-				return nil
-			}
-			list = append(list, key.quarter)
-			if key.quarter == farAhead {
-				return nil
-			}
-			from = chunkID(k, key.quarter+1, 0, 0, 0, 0)
-		}
+	return list, s.DB.View(ctx, func(tx Tx) (err error) {
+		list, err = quartersIn(ctx, tx, k)
+		return err
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -139,6 +140,7 @@ func (b *sealBundle) check(m model) {
 	ctx := b.t.Context()
 	from, until := began, began.AddDate(0, 0, 200)
 	byIP := map[netip.Addr][]muster.AccessRecord{}
+	b.checkWhole(m)
 	for id, list := range m {
 		var got []muster.AccessRecord
 		for after := ""; ; {
@@ -178,6 +180,39 @@ func (b *sealBundle) check(m model) {
 		slices.SortFunc(got, order)
 		if d := cmp.Diff(want, got, sameAccess); d != "" {
 			b.Fatalf("address: %d records, want %d\n%.2000s", len(got), len(want), d)
+		}
+	}
+}
+
+// checkWhole reads everything of all accounts at once.
+func (b *sealBundle) checkWhole(m model) {
+	b.Helper()
+	page := slices.Sorted(maps.Keys(m))
+	got := model{}
+	last := time.Time{}
+	if err := b.ask.Whole(b.t.Context(), asking, "all accounts", ledger.Whole{
+		Next: func() (now []string, err error) {
+			n := min(2, len(page))
+			now, page = page[:n], page[n:]
+			return now, nil
+		},
+		Access: func(r *muster.AccessRecord) error {
+			if list := got[r.Account]; len(list) > 0 && r.At.Before(last) {
+				b.Fatalf("account %s: not in the order of time", r.Account)
+			}
+			last = r.At
+			got[r.Account] = append(got[r.Account], *r)
+			return nil
+		},
+	}); err != nil {
+		b.Fatal(err)
+	}
+	for id, list := range m {
+		want := slices.Clone(list)
+		slices.SortFunc(want, order)
+		slices.SortFunc(got[id], order)
+		if d := cmp.Diff(want, got[id], sameAccess); d != "" {
+			b.Fatalf("whole, account %s: %d records, want %d\n%.2000s", id, len(got[id]), len(want), d)
 		}
 	}
 }

@@ -3,7 +3,7 @@ package onboard
 import (
 	"context"
 	"encoding/json"
-	"slices"
+	"strconv"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/journal"
@@ -18,7 +18,7 @@ type Proofs interface {
 }
 
 // Bundle is one decision with everything that is needed to check it offline:
-// facts as far as the audience may see them, the decision, the packs, the proof.
+// facts, the decision, the packs, the proof. A customer's is a receipt, see there.
 // It is a reveal: the leaf that says so comes first. sizes are older checkpoints
 // that the reader holds.
 func (s *Service) Bundle(ctx context.Context, by muster.Principal, decision, audience string, sizes ...int64) ([]byte, error) {
@@ -29,14 +29,15 @@ func (s *Service) Bundle(ctx context.Context, by muster.Principal, decision, aud
 		return nil, muster.Invalid(muster.Fault{Pointer: "/audience", Code: "unknown_audience", Detail: "examiner, customer or court"})
 	}
 	var r *muster.DecisionRecord
-	customers := map[string]bool{}
 	err := s.DB.View(ctx, func(tx Tx) (err error) {
-		if r, err = tx.Decision(ctx, decision); err != nil {
+		if r, err = tx.Decision(ctx, decision); err != nil || audience != tlog.AudienceCustomer {
 			return err
 		}
-		subjects, err := tx.Subjects(ctx, r.Customer)
-		for _, sr := range subjects {
-			customers[sr.ID] = sr.Role == muster.RoleCustomer
+		under, err := orders(ctx, tx, r.Customer)
+		for _, h := range under {
+			if h.Withholds(r.Customer, muster.ClassDecisions, r.At) {
+				return muster.Errorf(muster.CodeNotFound, "there is no such decision")
+			}
 		}
 		return err
 	})
@@ -47,8 +48,8 @@ func (s *Service) Bundle(ctx context.Context, by muster.Principal, decision, aud
 	if err := json.Unmarshal(r.Body, &d); err != nil {
 		return nil, muster.Errorf(muster.CodeInternal, "a stored decision is not what it should be: %w", err)
 	}
-	if err := s.fitFor(ctx, r, audience); err != nil {
-		return nil, err
+	if audience == tlog.AudienceCustomer {
+		return s.receipt(ctx, by, r, sizes)
 	}
 	opened, err := s.Vault.RevealFacts(ctx, vault.RevealRequest{Operator: by.Operator, Purpose: purpose, Case: r.ID}, r.ID, r.Facts, s.Journal)
 	if err != nil {
@@ -64,13 +65,9 @@ func (s *Service) Bundle(ctx context.Context, by muster.Principal, decision, aud
 	b := &tlog.Bundle{Audience: audience, Index: r.Leaf, Decision: tlog.Opened{Salt: salt, Data: r.Body}}
 	for _, p := range opened {
 		part := tlog.Part{Name: p.Name, Salt: p.Salt, Data: p.Data}
-		hidden := audience == tlog.AudienceCustomer && p.Name != vault.CommonPart && !customers[p.Name]
-		if p.Erased || hidden {
+		if p.Erased {
 			value := tlog.Hash(p.Value)
-			part = tlog.Part{Name: p.Name, Commitment: &value, Why: "withheld: another person's data"}
-			if p.Erased {
-				part.Why = "erased"
-			}
+			part = tlog.Part{Name: p.Name, Commitment: &value, Why: "erased"}
 		}
 		b.Facts = append(b.Facts, part)
 	}
@@ -87,18 +84,31 @@ func (s *Service) Bundle(ctx context.Context, by muster.Principal, decision, aud
 	return b.Marshal()
 }
 
-// fitFor refuses a customer's bundle of a decision with a hidden ground: what the
-// log commits to names the rule, and cannot be cut.
-func (s *Service) fitFor(ctx context.Context, r *muster.DecisionRecord, audience string) error {
-	if audience != tlog.AudienceCustomer {
-		return nil
-	}
-	full, err := s.fill(ctx, r)
+// receipt is what a customer gets of a decision: the proof that it was recorded, in
+// which hour, and commitments to all of it. What the commitments hide names rules, what
+// was compared and other persons, and cannot be cut: it is hidden whole, in every
+// receipt, so that none says more than another. What concerns the person is in their
+// copy, in words; a court or an examiner can open what was committed to.
+func (s *Service) receipt(ctx context.Context, by muster.Principal, r *muster.DecisionRecord, sizes []int64) ([]byte, error) {
+	commitments, err := vault.FactsCommitments(r.Facts)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if slices.ContainsFunc(slices.Concat(full.Reasons, full.Observed), func(x muster.Reason) bool { return x.Hidden }) {
-		return muster.Errorf(muster.CodeForbidden, "there is no bundle of this decision for this audience")
+	if _, err := s.Vault.Reveal(ctx, vault.RevealRequest{Operator: by.Operator, Purpose: vault.PurposeSubjectAccess, Case: r.ID}, s.Journal); err != nil {
+		return nil, err
 	}
-	return nil
+	salt, err := s.Journal.Salt(r.ID, r.Salt)
+	if err != nil {
+		return nil, err
+	}
+	decision := tlog.Hash(tlog.CommitDecision(salt, r.Body))
+	b := &tlog.Bundle{Audience: tlog.AudienceCustomer, Index: r.Leaf, Decision: tlog.Opened{Commitment: &decision}}
+	for i, c := range commitments {
+		value := tlog.Hash(c.Value)
+		b.Facts = append(b.Facts, tlog.Part{Name: "part " + strconv.Itoa(i+1), Commitment: &value, Why: "withheld in every receipt"})
+	}
+	if err := s.Proofs.Complete(ctx, b, sizes...); err != nil {
+		return nil, err
+	}
+	return b.Marshal()
 }

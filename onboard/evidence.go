@@ -310,8 +310,7 @@ func (s *Service) add(ctx context.Context, tx Tx, f *file, subject *muster.Subje
 	e := &muster.EvidenceRecord{Evidence: found.Evidence, Application: f.app.ID}
 	if found.Details != nil {
 		var err error
-		place := vault.Place{Subject: subject.ID, Record: e.ID, Field: "details"}
-		if e.Sealed, err = s.Vault.Seal(f.keys[subject.ID], place, found.Details); err != nil {
+		if e.Sealed, err = s.Vault.Seal(f.keys[subject.ID], detailsPlace(e), found.Details); err != nil {
 			return nil, err
 		}
 	}
@@ -320,6 +319,11 @@ func (s *Service) add(ctx context.Context, tx Tx, f *file, subject *muster.Subje
 	}
 	f.evidence = append(f.evidence, e)
 	return s.redecide(ctx, tx, f, "evidence", fresh)
+}
+
+// detailsPlace is where what was seen is sealed.
+func detailsPlace(e *muster.EvidenceRecord) vault.Place {
+	return vault.Place{Subject: e.Subject, Record: e.ID, Field: "details"}
 }
 
 func unknownMethod() error {

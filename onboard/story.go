@@ -19,6 +19,7 @@ import (
 type Programme interface {
 	At(t time.Time) (enforce, observe []*policy.Pack)
 	Pack(ctx context.Context, digest string) (*policy.Pack, error)
+	Ever() []*policy.Pack // every edition that was activated, at any time
 }
 
 // Listeners says whether anyone wants to hear of events (webhooks).
@@ -41,6 +42,7 @@ type Config struct {
 	SweepPage   int    // customers that a sweep reads, opens and compares together; 0: 4,000
 	CustomerURL string // where customers meet needs; {application} stands for the id
 	Ways        Ways
+	Uses        Uses // nil: a copy has no access records and leases
 }
 
 // Service is the room's verbs. Safe for concurrent use.

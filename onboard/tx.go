@@ -29,6 +29,7 @@ type Tx interface {
 	Gate
 	Matches
 	Imports
+	Orders
 }
 
 // Files are applications, customers, accounts, subjects and claims.
@@ -46,7 +47,13 @@ type Files interface {
 	Subjects(ctx context.Context, customer string) ([]*muster.SubjectRecord, error)
 	PutSubjects(ctx context.Context, rs ...*muster.SubjectRecord) error                     // insert or replace
 	Claims(ctx context.Context, subject string, revision int) (*muster.ClaimsRecord, error) // revision 0: the latest
+	ClaimsOf(ctx context.Context, subject string) ([]*muster.ClaimsRecord, error)           // oldest first
 	AddClaims(ctx context.Context, rs ...*muster.ClaimsRecord) error
+}
+
+// Orders are holds: a copy leaves out what a non-disclosure order covers.
+type Orders interface {
+	Holds(ctx context.Context, live bool, p muster.Page) ([]*muster.Hold, error)
 }
 
 // Findings are evidence, challenges, decisions and reviews.

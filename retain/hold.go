@@ -12,12 +12,13 @@ import (
 
 // holdEntry is the body of a hold's entry.
 type holdEntry struct {
-	What   string    `json:"what"` // placed | reviewed | lifted
-	Hold   string    `json:"hold"`
-	Class  string    `json:"class,omitempty"`
-	Ground string    `json:"ground"`
-	Case   string    `json:"case,omitempty"`
-	Review time.Time `json:"review,omitzero"`
+	What     string    `json:"what"` // placed | reviewed | lifted
+	Hold     string    `json:"hold"`
+	Class    string    `json:"class,omitempty"`
+	Ground   string    `json:"ground"`
+	Case     string    `json:"case,omitempty"`
+	Review   time.Time `json:"review,omitzero"`
+	Withheld bool      `json:"withheld,omitempty"` // a non-disclosure order
 }
 
 var matter = regexp.MustCompile(`^[A-Za-z0-9._/-]{1,64}$`)
@@ -39,6 +40,9 @@ func (s *Service) Place(ctx context.Context, by string, h muster.Hold) (*muster.
 	}
 	if !h.Until.IsZero() && !h.Until.After(h.From) {
 		fault("/until", "empty_period", "the period ends before it begins")
+	}
+	if h.Withheld && (!h.Undisclosed || h.Customer == "" || !slices.Contains(muster.WithheldClasses, h.Class)) {
+		fault("/withheld", "scope", "a non-disclosure order is undisclosed, of one customer and one class: claims, evidence, decisions, access or leases")
 	}
 	if !h.Review.After(s.Clock()) {
 		fault("/review", "in_past", "by when somebody looks whether it is still wanted")
@@ -107,7 +111,7 @@ func (s *Service) enterHold(ctx context.Context, tx Tx, by, what string, h *must
 	if h.Customer != "" {
 		about = muster.Ref{Kind: "customer", ID: h.Customer}
 	}
-	_, err := s.Journal.Enter(ctx, tx, tlog.Hold, by, about, holdEntry{what, h.ID, h.Class, h.Ground, h.Case, h.Review})
+	_, err := s.Journal.Enter(ctx, tx, tlog.Hold, by, about, holdEntry{what, h.ID, h.Class, h.Ground, h.Case, h.Review, h.Withheld})
 	return err
 }
 

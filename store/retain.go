@@ -110,12 +110,12 @@ func (tx *Tx) fileAges(ctx context.Context, from, to string, limit int) ([]muste
 		WHERE customer >= ? AND customer <= ? AND state = 'true' GROUP BY customer ORDER BY customer`, from, last)
 }
 
-const holdColumns = `id, customer, class, made_from, made_to, ground, matter, undisclosed, placed, operator, review, lifted, lifted_by, version`
+const holdColumns = `id, customer, class, made_from, made_to, ground, matter, undisclosed, placed, operator, review, lifted, lifted_by, withheld, version`
 
 func scanHold(r row) (*muster.Hold, error) {
 	x := &muster.Hold{}
 	return x, r.scan(&x.ID, &x.Customer, &x.Class, &x.From, &x.Until, &x.Ground, &x.Case, &x.Undisclosed, &x.Placed, &x.By, &x.Review,
-		&x.Lifted, &x.LiftedBy, &x.Version)
+		&x.Lifted, &x.LiftedBy, &x.Withheld, &x.Version)
 }
 
 // Holds lists holds in the order of their ids; live: those that are not lifted.
@@ -131,11 +131,11 @@ func (tx *Tx) Hold(ctx context.Context, id string) (*muster.Hold, error) {
 // PutHold inserts or updates by version.
 func (tx *Tx) PutHold(ctx context.Context, h *muster.Hold) error {
 	return tx.put(ctx, &h.Version,
-		`INSERT INTO holds (customer, class, made_from, made_to, ground, matter, undisclosed, placed, operator, review, lifted, lifted_by, version, id)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		`INSERT INTO holds (customer, class, made_from, made_to, ground, matter, undisclosed, placed, operator, review, lifted, lifted_by, withheld, version, id)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		`UPDATE holds SET customer = ?, class = ?, made_from = ?, made_to = ?, ground = ?, matter = ?, undisclosed = ?, placed = ?, operator = ?,
-			review = ?, lifted = ?, lifted_by = ?, version = ? WHERE id = ? AND version = ?`,
-		h.ID, h.Customer, h.Class, h.From, h.Until, h.Ground, h.Case, h.Undisclosed, h.Placed, h.By, h.Review, h.Lifted, h.LiftedBy)
+			review = ?, lifted = ?, lifted_by = ?, withheld = ?, version = ? WHERE id = ? AND version = ?`,
+		h.ID, h.Customer, h.Class, h.From, h.Until, h.Ground, h.Case, h.Undisclosed, h.Placed, h.By, h.Review, h.Lifted, h.LiftedBy, h.Withheld)
 }
 
 const erasureColumns = `id, state, ground, items, proposed, proposer, approver, due, done, version`

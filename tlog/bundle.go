@@ -48,8 +48,8 @@ type Bundle struct {
 	Index       int64         `json:"index"`    // of the leaf
 	Leaf        Bytes         `json:"leaf"`     // marshalled
 	Facts       []Part        `json:"facts"`    // in the order of the commitment
-	Decision    Opened        `json:"decision"` // C2
-	Packs       []BundlePack  `json:"packs"`    // every one that the decision names
+	Decision    Opened        `json:"decision"` // C2; a receipt for a customer has its commitment alone
+	Packs       []BundlePack  `json:"packs"`    // every one that the decision names; none where it is withheld
 	Proof       []Hash        `json:"proof"`    // of inclusion in the checkpoint below
 	Checkpoint  string        `json:"checkpoint"`
 	Consistency []Consistency `json:"consistency,omitempty"` // to checkpoints of other sizes
@@ -68,11 +68,16 @@ type Part struct {
 // Shown reports whether p is opened.
 func (p Part) Shown() bool { return p.Commitment == nil }
 
-// Opened is data with the salt of its commitment.
+// Opened is data with the salt of its commitment, or the commitment alone where the
+// data is withheld.
 type Opened struct {
-	Salt Bytes `json:"salt"`
-	Data Bytes `json:"data"`
+	Salt       Bytes `json:"salt,omitempty"`
+	Data       Bytes `json:"data,omitempty"`
+	Commitment *Hash `json:"commitment,omitempty"`
 }
+
+// Shown reports whether o is opened.
+func (o Opened) Shown() bool { return o.Commitment == nil }
 
 // BundlePack is the bytes of a pack edition.
 type BundlePack struct {
@@ -220,8 +225,10 @@ func (b *Bundle) validate() error {
 		return bad("/index", "out of range")
 	case len(b.Facts) > maxParts || len(b.Packs) > maxPacks || len(b.Consistency) > maxConsistency || len(b.Proof) > maxProofLines:
 		return bad("", "a list past its bound")
-	case len(b.Decision.Salt) != SaltBytes:
+	case b.Decision.Shown() && len(b.Decision.Salt) != SaltBytes:
 		return bad("/decision/salt", "a salt is 32 bytes")
+	case !b.Decision.Shown() && (b.Decision.Salt != nil || b.Decision.Data != nil || len(b.Packs) > 0):
+		return bad("/decision", "a decision that is withheld has its commitment, and neither salt, data nor packs")
 	}
 	for i, p := range b.Facts {
 		at := fmt.Sprintf("/facts/%d", i)

@@ -120,6 +120,14 @@ func (r *Report) facts(b *Bundle, leaf Leaf) error {
 
 // decision checks C2, the hour and the packs.
 func (r *Report) decision(b *Bundle, leaf Leaf) error {
+	if !b.Decision.Shown() {
+		if *b.Decision.Commitment != leaf.C2 {
+			return wrong("the decision is not the one that the leaf commits to")
+		}
+		r.verified("a decision was recorded in that hour, and cannot be changed unseen")
+		r.not("what was decided is withheld: whoever opens it later has to open this one")
+		return nil
+	}
 	if CommitDecision(b.Decision.Salt, b.Decision.Data) != leaf.C2 {
 		return wrong("the decision is not the one that the leaf commits to")
 	}

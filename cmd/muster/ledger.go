@@ -101,6 +101,7 @@ func (h *house) openHot(ctx context.Context) (err error) {
 	h.asks, err = ledger.NewQuestions(ledger.QuestionsConfig{
 		DB: store.LedgerAs[ledger.Tx](h.ledger), Vault: h.vault, Recorder: h.journal, Tail: h.hot, Directory: h.db.LedgerAccounts(), Clock: h.clock,
 	})
+	h.onboard.Uses = h.asks
 	return err
 }
 

@@ -131,11 +131,12 @@ func newHoldPlace(t terminal) *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&h.Customer, "customer", "", "customer id")
 	fl.StringVar(&h.Class, "class", "", "record class: identity, claims, evidence, hits, decisions, reveals, notices, access, leases, ...")
-	fl.StringVar(&from, "from", "", "files made from then on")
+	fl.StringVar(&from, "from", "", "files made from then on; with --withheld, records")
 	fl.StringVar(&until, "until", "", "and before then")
 	fl.StringVar(&h.Ground, "ground", "", "why")
 	fl.StringVar(&h.Case, "case", "", "file number of the matter; no name")
 	fl.BoolVar(&h.Undisclosed, "undisclosed", false, "nobody outside staff may be told")
+	fl.BoolVar(&h.Withheld, "withheld", false, "a non-disclosure order: records of the class are left out of copies; with --undisclosed, --customer and --class")
 	fl.StringVar(&next, "review", "", "by when somebody looks whether it is still wanted")
 	need(cmd, "ground", "case", "review")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
