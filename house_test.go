@@ -33,7 +33,7 @@ const testSupport = -1
 // its own rank or above. A pattern that ends in * covers one folder per thing.
 var ranks = map[int]string{
 	0: "compact match durable outbound packs lists", // and the root
-	1: "policy screen lists/* measure verify/* gate vault tlog validate synthetic backup book",
+	1: "policy screen lists/* measure verify/* gate vault tlog validate synthetic backup book objects",
 	2: "journal ledger ask",
 	3: "edge onboard review watch watchlist register retain programme staff oversight share",
 	4: "api console portal store",
@@ -327,7 +327,9 @@ var dependencies = []string{
 	"github.com/goccy/go-yaml",
 	"github.com/google/go-cmp",
 	"github.com/jackc/pgx/v5",
+	"github.com/johannesboyne/gofakes3",
 	"github.com/klauspost/compress",
+	"github.com/minio/minio-go/v7",
 	"github.com/nats-io/nats-server/v2",
 	"github.com/nats-io/nats.go",
 	"github.com/nyaruka/phonenumbers",

@@ -201,6 +201,9 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
+// RoundTrip is Do, for libraries that want a transport.
+func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) { return c.Do(req) }
+
 // CloseIdle closes connections that are kept for later.
 func (c *Client) CloseIdle() { c.http.CloseIdleConnections() }
 

@@ -163,6 +163,43 @@ func (p *Publisher) extends(ctx context.Context, old, next Checkpoint) error {
 	return nil
 }
 
+// Ensure makes the tiles of the head anew where those of its right edge are not there:
+// they were moved away, or are to be kept in another place from now on. It reports
+// whether it did.
+func (p *Publisher) Ensure(ctx context.Context) (rebuilt bool, err error) {
+	_, head, err := p.head(ctx)
+	if err != nil {
+		return false, err
+	}
+	last := map[int]TileID{} // of each level
+	for _, id := range TilesOf(head.Size) {
+		last[id.Level] = id
+	}
+	prover := NewProver(p.Tiles)
+	for level, id := range last {
+		if level == EntriesLevel {
+			_, err = p.Tiles.Tile(ctx, id.Path())
+			if muster.ErrorCode(err) == muster.CodeNotFound {
+				id.Width = tileWidth
+				_, err = p.Tiles.Tile(ctx, id.Path())
+			}
+		} else {
+			_, err = prover.hashTile(ctx, id)
+		}
+		if muster.ErrorCode(err) == muster.CodeNotFound {
+			root, err := Rebuild(ctx, p.Leaves, p.Tiles, head.Size)
+			if err == nil && root != head.Root {
+				err = muster.Errorf(muster.CodeConflict, "the leaves do not give the root of the head that was signed")
+			}
+			return true, err
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
 // Rebuild puts every tile of the tree of size, from the leaves alone, and
 // returns its root: byte for byte what publishing put. Partial tiles of smaller
 // sizes are left out; full ones stand for them.
