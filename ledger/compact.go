@@ -26,6 +26,7 @@ type Compacted struct {
 	Runs     int // of the index that were written
 	Erased   int // accounts whose key was found destroyed
 	Aged     int // accounts and quarters that were kept long enough
+	Volumes  int // written
 }
 
 // Compact does what is not urgent: it carries open leases into a new month, merges chunks
@@ -39,6 +40,8 @@ func (s *Sealer) Compact(ctx context.Context, all bool) (done Compacted, err err
 		func(ctx context.Context) error { done.Accounts, err = s.mergeChunks(ctx, all); return err },
 		func(ctx context.Context) error { done.Runs, err = s.mergeRuns(ctx, all); return err },
 		s.forgetPeriods,
+		// Last: a storage that is away must not keep keys from being destroyed.
+		func(ctx context.Context) error { done.Volumes, err = s.tend(ctx); return err },
 	} {
 		if err := step(ctx); err != nil {
 			return done, err
@@ -126,7 +129,7 @@ func (s *Sealer) rewrite(ctx context.Context, what string, list []*owned, each f
 	}
 	p := &plan{next: s.state}
 	p.next.Generation++
-	if err := s.DB.View(ctx, func(tx Tx) error {
+	if err := s.Shelf.view(ctx, s.DB, func(tx Tx) error {
 		p.drops, p.puts, p.runs = nil, nil, nil
 		b := s.builder(ctx, tx, session, p)
 		for _, o := range list {

@@ -19,7 +19,7 @@ type Tail interface {
 	Tail(ctx context.Context, s *vault.Session, tx HotTx, want Want, each func(*Batch) error) error
 }
 
-// QuestionsConfig of the questions. All are required.
+// QuestionsConfig of the questions. All but Shelf are required.
 type QuestionsConfig struct {
 	DB        DB
 	Vault     *vault.Vault
@@ -27,6 +27,7 @@ type QuestionsConfig struct {
 	Tail      Tail
 	Directory Directory
 	Clock     muster.Clock
+	Shelf     *Shelf // nil: all chunks are in the store
 }
 
 // Questions answers from sealed chunks and the unsealed tail, in one snapshot. Each
@@ -118,7 +119,7 @@ func (q *Questions) CameFrom(ctx context.Context, ask Ask, c CameFrom) (page Acc
 	}
 	w := window{from: c.From, until: c.Until, addr: p.Contains}
 	var found []muster.AccessRecord
-	if err := q.DB.View(ctx, func(tx Tx) error {
+	if err := q.Shelf.view(ctx, q.DB, func(tx Tx) error {
 		found = nil
 		spots, err := q.spots(ctx, tx, s, Access, []netip.Prefix{hostPrefix(p.Addr())}, c.From, c.Until)
 		if err != nil {
@@ -208,15 +209,15 @@ func (q *Questions) records(ctx context.Context, tx Tx, s *vault.Session, h Hold
 			last := max(0, int(w.until.Sub(at.start())/time.Hour))
 			through = chunkID(Access, at, level, h.Number, last, maxCounter)
 		}
-		if err := tx.Chunks(ctx, from, through, func(id int64, blob []byte) error {
-			head, size, err := parseChunkHead(blob)
+		if err := chunksOf(ctx, tx, from, through, func(id int64, blob []byte) (bool, error) {
+			head, _, err := parseChunkHead(blob)
+			return parseChunkID(id).base().Add(time.Duration(head.hours+1) * time.Hour).After(w.from), err
+		}, func(id int64, blob []byte) error {
+			_, size, err := parseChunkHead(blob)
 			if err != nil {
 				return err
 			}
 			base := parseChunkID(id).base()
-			if !base.Add(time.Duration(head.hours+1) * time.Hour).After(w.from) {
-				return nil
-			}
 			if plain, err = opener.Open(plain, vault.SpanPlace{Subject: h.Subject, Row: id, Header: blob[:size]}, blob); err != nil {
 				return err
 			}
@@ -440,7 +441,7 @@ func (q *Questions) used(ctx context.Context, ask Ask, name string, u Used, page
 	if err != nil {
 		return nil, err
 	}
-	err = q.DB.View(ctx, func(tx Tx) error {
+	err = q.Shelf.view(ctx, q.DB, func(tx Tx) error {
 		found = nil
 		holders, err := tx.HoldersOf(ctx, []string{u.Account})
 		if err != nil {
@@ -534,7 +535,7 @@ func (q *Questions) Held(ctx context.Context, ask Ask, h Held) (answer HeldAnswe
 		return answer, err
 	}
 	by := map[string][]muster.LeaseRecord{}
-	if err := q.DB.View(ctx, func(tx Tx) error {
+	if err := q.Shelf.view(ctx, q.DB, func(tx Tx) error {
 		clear(by)
 		st, err := tx.State(ctx)
 		if err != nil {
@@ -673,7 +674,7 @@ func (q *Questions) Shares(ctx context.Context, ask Ask, c Shares) (answer Share
 	if err != nil {
 		return answer, err
 	}
-	err = q.DB.View(ctx, func(tx Tx) error {
+	err = q.Shelf.view(ctx, q.DB, func(tx Tx) error {
 		answer = SharesAnswer{}
 		holders, err := tx.HoldersOf(ctx, []string{c.Account})
 		if err != nil {
@@ -867,7 +868,7 @@ func (q *Questions) LastAccess(ctx context.Context, ask Ask, account string) (ti
 // record are absent.
 func (q *Questions) LastAccesses(ctx context.Context, s *vault.Session, accounts []string) (map[string]time.Time, error) {
 	last := map[string]time.Time{}
-	err := q.DB.View(ctx, func(tx Tx) error {
+	err := q.Shelf.view(ctx, q.DB, func(tx Tx) error {
 		clear(last)
 		holders, err := tx.HoldersOf(ctx, accounts)
 		if err != nil {
@@ -917,14 +918,18 @@ func (q *Questions) LastAccesses(ctx context.Context, s *vault.Session, accounts
 func (q *Questions) last(ctx context.Context, tx Tx, s *vault.Session, h Holder) (last time.Time, err error) {
 	for at := quarterOf(q.Clock().Add(muster.MaxAhead)); at >= 0; at-- {
 		var rows []chunkRow
+		before := missing(tx)
 		for level := range 2 {
 			from, through := chunkRange(Access, at, level, h.Number)
-			if err := tx.Chunks(ctx, from, through, func(id int64, blob []byte) error {
+			if err := chunks(ctx, tx, from, through, func(id int64, blob []byte) error {
 				rows = append(rows, chunkRow{id, blob})
 				return nil
 			}); err != nil {
 				return last, err
 			}
+		}
+		if missing(tx) > before {
+			return last, nil
 		}
 		if len(rows) == 0 {
 			first, err := tx.NextChunk(ctx, chunkID(Access, 0, 0, 0, 0, 0))

@@ -189,8 +189,9 @@ type Tx interface {
 	AddHolder(ctx context.Context, h Holder) error
 	DropHolder(ctx context.Context, number int64) error
 
-	// Chunks calls each for rows from <= id <= through, rising.
-	Chunks(ctx context.Context, from, through int64, each func(id int64, blob []byte) error) error
+	// Chunks calls each for rows from <= id <= through, rising. See chunks, which knows
+	// of volumes.
+	Chunks(ctx context.Context, from, through int64, each func(Chunk) error) error
 	// NextChunk is the lowest id >= from; -1 where there is none.
 	NextChunk(ctx context.Context, from int64) (int64, error)
 	PutChunk(ctx context.Context, id int64, blob []byte) error
@@ -205,6 +206,8 @@ type Tx interface {
 	Blocks(ctx context.Context, from, through int64, each func(id int64, blob []byte) error) error
 	PutBlock(ctx context.Context, id int64, blob []byte) error
 	DropBlocks(ctx context.Context, from, through int64) error
+
+	VolumeTx
 }
 
 // DB opens transactions: see store.Ledger.

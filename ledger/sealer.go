@@ -28,7 +28,7 @@ type Retention interface {
 	MayGo(ctx context.Context, k Kind, end time.Time, accounts []string) (map[string]bool, error)
 }
 
-// SealerConfig of the sealer. All but Retention, Slice, Lease and Fault are required.
+// SealerConfig of the sealer. All but Retention, Shelf, Slice, Lease and Fault are required.
 type SealerConfig struct {
 	DB        DB
 	Vault     *vault.Vault
@@ -36,6 +36,7 @@ type SealerConfig struct {
 	Directory Directory
 	Clock     muster.Clock
 	Retention Retention // nil: everything is kept
+	Shelf     *Shelf    // nil: all chunks stay in the store
 
 	Slice int           // records of one transaction, about. 0: 250,000
 	Lease time.Duration // 0: a minute
@@ -323,7 +324,7 @@ func (s *Sealer) pass(ctx context.Context) (done Sealed, err error) {
 	}
 	done.Records -= gone
 	done.Gone = gone
-	if err := s.DB.View(ctx, func(tx Tx) error {
+	if err := s.Shelf.view(ctx, s.DB, func(tx Tx) error {
 		p.drops, p.puts, p.runs = nil, nil, nil
 		return s.build(ctx, tx, session, p, list)
 	}); err != nil {
@@ -489,7 +490,7 @@ func (b *builder) post(o *owned, at indexed, p netip.Prefix, days uint32) error 
 // rows reads an account's chunks of a quarter and level.
 func (b *builder) rows(k Kind, q quarter, level int, number int64) (rows []chunkRow, err error) {
 	from, through := chunkRange(k, q, level, number)
-	return rows, b.tx.Chunks(b.ctx, from, through, func(id int64, blob []byte) error {
+	return rows, chunks(b.ctx, b.tx, from, through, func(id int64, blob []byte) error {
 		rows = append(rows, chunkRow{id, blob})
 		return nil
 	})
@@ -820,7 +821,7 @@ func readLeases(ctx context.Context, tx Tx, session *vault.Session, h Holder, q 
 	var words []word
 	for level := range 2 {
 		from, through := chunkRange(Leases, q, level, h.Number)
-		if err := tx.Chunks(ctx, from, through, func(id int64, blob []byte) error {
+		if err := chunks(ctx, tx, from, through, func(id int64, blob []byte) error {
 			plain, head, err := openChunk(ctx, session, h, chunkRow{id, blob})
 			if err != nil {
 				return err

@@ -129,9 +129,21 @@ func blobs(each func(int64, []byte) error) func(row) error {
 	}
 }
 
+const readChunk = `SELECT id, blob, coalesce(volume, 0), coalesce(start, 0), coalesce(size, 0) FROM chunks`
+
+func chunkRows(each func(ledger.Chunk) error) func(row) error {
+	return func(r row) error {
+		var c ledger.Chunk
+		if err := r.scan(&c.ID, &c.Blob, &c.Volume, &c.Start, &c.Size); err != nil {
+			return err
+		}
+		return each(c)
+	}
+}
+
 // Chunks reads chunks by a range of ids, rising.
-func (tx *LedgerTx) Chunks(ctx context.Context, from, through int64, each func(int64, []byte) error) error {
-	return tx.tx.query(ctx, blobs(each), `SELECT id, blob FROM chunks WHERE id BETWEEN ? AND ? ORDER BY id`, from, through)
+func (tx *LedgerTx) Chunks(ctx context.Context, from, through int64, each func(ledger.Chunk) error) error {
+	return tx.tx.query(ctx, chunkRows(each), readChunk+` WHERE id BETWEEN ? AND ? ORDER BY id`, from, through)
 }
 
 // NextChunk is the lowest id from one on; -1 where there is none.
