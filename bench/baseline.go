@@ -68,7 +68,7 @@ func volume(tables []table) (rows, size int) {
 // sqliteSettings are those of package store.
 var sqliteSettings = []string{
 	"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "temp_store(MEMORY)",
-	"cache_size(-65536)", "foreign_keys(OFF)", "journal_size_limit(67108864)", "wal_autocheckpoint(4000)",
+	"cache_size(-65536)", "foreign_keys(OFF)", "journal_size_limit(67108864)", "wal_autocheckpoint(16000)",
 }
 
 func sqliteDSN(path string, pragmas ...string) string {

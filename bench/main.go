@@ -41,6 +41,7 @@ var benches = []struct {
 	}},
 	{"ingest", "access records over HTTP, to acknowledged and synced, beside a COPY", ingestBench},
 	{"gate", "may this account do this: in process, to an edge, over the wire", gateBench},
+	{"life", "the life of a record: erase, preview, back up, restore, turn the epoch (--keep=DIR keeps what is on file)", lifeBench},
 }
 
 // run is one run of one bench.
@@ -49,6 +50,7 @@ type run struct {
 	quick   bool
 	records int       // of the ledger's year; 0: the bench's own choice
 	lists   string    // folder of lists that the screen bench reports on
+	keep    string    // folder in which the life bench keeps its customers; "": it does not
 	dir     string    // of its own, removed at the end
 	said    io.Writer // parameters and progress, for people
 }
@@ -85,6 +87,8 @@ func start(ctx context.Context, args []string) (err error) {
 			asJSON, r.said = true, os.Stderr
 		case strings.HasPrefix(a, "--lists="):
 			r.lists = strings.TrimPrefix(a, "--lists=")
+		case strings.HasPrefix(a, "--keep="):
+			r.keep = strings.TrimPrefix(a, "--keep=")
 		case strings.HasPrefix(a, "--records="):
 			if r.records, err = strconv.Atoi(strings.TrimPrefix(a, "--records=")); err != nil {
 				return usage()

@@ -84,7 +84,7 @@ func freeAddress() (string, error) {
 // route that reads the store had answered.
 func (d *deployment) start(ctx context.Context) (time.Duration, error) {
 	d.errors = &bytes.Buffer{}
-	d.cmd = exec.Command(d.bin, "serve", "--config", filepath.Join(d.dir, "muster.yaml"))
+	d.cmd = exec.Command(d.bin, "serve", "--config", filepath.Join(d.dir, "muster.yaml"), "--listen", d.addr)
 	d.cmd.Stderr = d.errors
 	began := time.Now()
 	if err := d.cmd.Start(); err != nil {
