@@ -27,9 +27,6 @@ import (
 // eraseTogether is how many files one erasure of package retain holds.
 const eraseTogether = 250
 
-// Ever makes the one pack the programme of package retain.
-func (o onePack) Ever() []*policy.Pack { return []*policy.Pack{o.p} }
-
 // held is a subject that is to be erased.
 type held struct{ customer, subject, key string }
 
