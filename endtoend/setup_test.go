@@ -22,6 +22,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/muster-cip/muster/internal/pgtest"
+	"github.com/muster-cip/muster/internal/previous"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(builder{m})) }
@@ -35,7 +36,7 @@ func (b builder) Run() int {
 			os.RemoveAll(*dir)
 		}
 	}()
-	return b.m.Run()
+	return previous.Run(b.m)
 }
 
 // program is the one binary of the test run: built, or that of MUSTER_BINARY.
@@ -101,6 +102,7 @@ type setup struct {
 	packs    []string
 	solo     string         // solo_delay
 	settings map[string]any // over what init wrote
+	database func() string  // of PostgreSQL; nil: of the server that tests share
 }
 
 var tokenLine = regexp.MustCompile(`(?m)^\s+(muster_(?:production|sandbox)_\S+)$`)
@@ -120,7 +122,10 @@ func (s setup) make(t testing.TB) *deployment {
 		args = append(args, "--pack", p)
 	}
 	if s.postgres {
-		d.dsn, d.keyDSN = pgtest.Database(t), pgtest.Database(t)
+		if s.database == nil {
+			s.database = func() string { return pgtest.Database(t) }
+		}
+		d.dsn, d.keyDSN = s.database(), s.database()
 		for flag, dsn := range map[string]string{"database": d.dsn, "key-database": d.keyDSN} {
 			path := filepath.Join(d.dir, flag)
 			if err := os.WriteFile(path, []byte(dsn+"\n"), 0o600); err != nil {

@@ -146,7 +146,7 @@ type watcher struct {
 	*testing.T
 	servers []*client
 	heads   []tlog.Checkpoint
-	sizes   [2]map[int64]bool
+	sizes   map[int]map[int64]bool // by server
 }
 
 // look reads each server's checkpoint.
@@ -163,6 +163,9 @@ func (w *watcher) look() {
 		c, err := readCheckpoint(x.body)
 		if err != nil {
 			w.Fatal(err)
+		}
+		if w.sizes == nil {
+			w.sizes = map[int]map[int64]bool{}
 		}
 		if w.sizes[n] == nil {
 			w.sizes[n] = map[int64]bool{}

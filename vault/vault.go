@@ -22,9 +22,9 @@ type Config struct {
 }
 
 // An open key is looked at again in the store after recheck, where processes share
-// one: with a poll of the store at most 4 s old, a key destroyed by another process
+// one: where what is known of a key is at most 3 s old, one destroyed by another process
 // is gone here within the 5 s of the design.
-const recheck = 4 * time.Second
+const recheck = 3 * time.Second
 
 // Vault seals, indexes, reveals, rotates and shreds. Safe for concurrent use.
 type Vault struct {

@@ -2,10 +2,12 @@ package pgtest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -39,7 +41,12 @@ func Dump(t testing.TB, dsn string) []byte {
 // Postmaster is the process of the running server.
 func Postmaster(t testing.TB) int {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(running().folder, "data", "postmaster.pid"))
+	return running().postmaster(t)
+}
+
+func (s *server) postmaster(t testing.TB) int {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.folder, "data", "postmaster.pid"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,4 +56,91 @@ func Postmaster(t testing.TB) int {
 		t.Fatal(err)
 	}
 	return pid
+}
+
+// One asks a database for one value.
+func One[T any](t testing.TB, dsn, q string, args ...any) (v T) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := conn.QueryRow(context.Background(), q, args...).Scan(&v); err != nil {
+		t.Fatal(q, err)
+	}
+	return v
+}
+
+// Exec changes a database, behind the back of who uses it.
+func Exec(t testing.TB, dsn, q string, args ...any) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(context.Background(), q, args...); err != nil {
+		t.Fatal(q, err)
+	}
+}
+
+// Own is a server of one test, which may do to it what it likes.
+type Own struct {
+	testing.TB
+	s *server
+}
+
+// NewOwn starts one. It is stopped and removed with the test.
+func NewOwn(t testing.TB) *Own {
+	t.Helper()
+	o := &Own{t, begin()}
+	t.Cleanup(func() {
+		if o.s.folder != "" {
+			_ = o.s.down()
+			os.RemoveAll(o.s.folder)
+		}
+	})
+	return o
+}
+
+// Database makes an empty database and returns its DSN.
+func (o *Own) Database() string { o.Helper(); return o.s.database(o) }
+
+// Crash stops the server at once; Start starts it again.
+func (o *Own) Crash() {
+	o.Helper()
+	if err := o.s.down(); err != nil {
+		o.Fatal("pg_ctl stop:", err)
+	}
+}
+
+// Start starts a server that crashed.
+func (o *Own) Start() {
+	o.Helper()
+	if err := o.s.up(); err != nil {
+		o.Fatal(err)
+	}
+}
+
+// Stop stops all its processes where they are, until Continue: it is there, and silent.
+func (o *Own) Stop() { o.Helper(); o.signal(syscall.SIGSTOP) }
+
+// Continue has them go on.
+func (o *Own) Continue() { o.Helper(); o.signal(syscall.SIGCONT) }
+
+// signal reaches the server and every process that it made, which are its children.
+func (o *Own) signal(s syscall.Signal) {
+	o.Helper()
+	first := o.s.postmaster(o)
+	_ = syscall.Kill(first, s)
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", first, first))
+	if err != nil {
+		o.Fatal(err)
+	}
+	for pid := range strings.FieldsSeq(string(children)) {
+		if n, err := strconv.Atoi(pid); err == nil {
+			_ = syscall.Kill(n, s)
+		}
+	}
 }

@@ -35,7 +35,12 @@ func Run(m interface{ Run() int }) int {
 // Database makes an empty database and returns its DSN. It is dropped with the server.
 func Database(t testing.TB) string {
 	t.Helper()
-	s := running()
+	return running().database(t)
+}
+
+// database makes an empty database of s.
+func (s *server) database(t testing.TB) string {
+	t.Helper()
 	if s.missing {
 		const what = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
 		if os.Getenv("CI") != "" {
@@ -76,11 +81,21 @@ func stop() {
 	if s == nil {
 		return
 	}
-	_ = s.command("pg_ctl", "-D", filepath.Join(s.folder, "data"), "-m", "immediate", "-w", "stop").Run()
+	_ = s.down()
 	os.RemoveAll(s.folder)
 }
 
+// start starts the server that the tests share.
 func start() *server {
+	s := begin()
+	if s.folder != "" {
+		started.Store(s)
+	}
+	return s
+}
+
+// begin makes a server and starts it.
+func begin() *server {
 	s := &server{}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if len(found) > 0 {
@@ -95,24 +110,33 @@ func start() *server {
 	if s.folder, s.err = os.MkdirTemp("", "pgtest"); s.err != nil {
 		return s
 	}
-	started.Store(s)
 	if u := postgresUser(); u != nil {
 		if s.err = os.Chown(s.folder, int(u.Uid), int(u.Gid)); s.err != nil {
 			return s
 		}
 	}
 	data := filepath.Join(s.folder, "data")
-	for _, c := range []*exec.Cmd{
-		s.command("initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"),
-		s.command("pg_ctl", "-D", data, "-w", "-l", filepath.Join(s.folder, "log"), "-o",
-			fmt.Sprintf("-k %s -c listen_addresses= -c max_connections=200 -c fsync=%s -c shared_buffers=64MB", s.folder, fsync()), "start"),
-	} {
-		if out, err := c.CombinedOutput(); err != nil {
-			s.err = fmt.Errorf("%w: %s", err, out)
-			return s
-		}
+	if out, err := s.command("initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8").CombinedOutput(); err != nil {
+		s.err = fmt.Errorf("%w: %s", err, out)
+		return s
 	}
+	s.err = s.up()
 	return s
+}
+
+// up starts the server and waits until it answers.
+func (s *server) up() error {
+	out, err := s.command("pg_ctl", "-D", filepath.Join(s.folder, "data"), "-w", "-l", filepath.Join(s.folder, "log"), "-o",
+		fmt.Sprintf("-k %s -c listen_addresses= -c max_connections=200 -c fsync=%s -c shared_buffers=64MB", s.folder, fsync()), "start").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// down ends it as a crash does.
+func (s *server) down() error {
+	return s.command("pg_ctl", "-D", filepath.Join(s.folder, "data"), "-m", "immediate", "-w", "stop").Run()
 }
 
 // fsync is on unless PGTEST_FSYNC says off: it is part of what is tested.

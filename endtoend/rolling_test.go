@@ -1,0 +1,144 @@
+package endtoend
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/muster-cip/muster/internal/pgtest"
+	"github.com/muster-cip/muster/internal/previous"
+)
+
+// window is when a process was being replaced.
+type window struct {
+	slot        int
+	from, until time.Time
+}
+
+// TestRollingUpgrade: three processes of the release before are replaced one by one
+// under load. The first of the new ones brings the schema up, and those that are left go
+// on working on it. Nobody is answered with one of the 500s, and nothing is lost.
+func TestRollingUpgrade(t *testing.T) {
+	t.Parallel()
+	next, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFleet(t, 43, setup{binary: previous.Build(t)})
+	f.begin()
+	was := pgtest.One[int64](t, f.d.dsn, `SELECT max(version_id) FROM schema_version`)
+	// Work of a kind that only a later program knows.
+	pgtest.Exec(t, f.d.dsn, `INSERT INTO jobs (id, kind, ref, payload, run_at, attempts, fence, holder, last_error, dead) VALUES ('later', 'later.kind', '', '', 1, 0, 0, '', '', 0)`)
+	f.load()
+	f.await(60, "a book to work with")
+	f.enact(2, "DE")
+	f.d.binary = next
+	var windows []window
+	for n := range f.slots {
+		w := window{slot: n, from: time.Now()}
+		f.slots[n].Load().stop()
+		f.start(n)
+		w.until = time.Now()
+		windows = append(windows, w)
+		f.importList((n+1)%3, 3+n) // by an old process, an old one, a new one
+		f.erase((n + 2) % 3)
+		f.retainNow()
+		f.await(40, "something by old and new processes together")
+	}
+	f.end()
+	if n := pgtest.One[int64](t, f.d.dsn, `SELECT attempts + dead + fence FROM jobs WHERE id = 'later'`); n != 0 {
+		t.Error("a job of a kind that nobody knows was taken")
+	}
+	pgtest.Exec(t, f.d.dsn, `DELETE FROM jobs WHERE id = 'later'`)
+	f.check()
+	for _, x := range f.faults {
+		replaced := false
+		for _, w := range windows {
+			replaced = replaced || x.slot == w.slot && !x.at.Before(w.from) && !x.at.After(w.until.Add(patience))
+		}
+		if x.status != 0 || !replaced {
+			t.Errorf("process %d, %s: %d %s", x.slot, x.at.Format(time.TimeOnly), x.status, x.what)
+		}
+	}
+	for n := range f.slots {
+		f.slots[n].Load().stop()
+	}
+	a := f.d.audit()
+	t.Logf("schema %d to %d, %d applications, %d leaves, %d requests met a process that was away, the longest answer took %s",
+		was, pgtest.One[int64](t, f.d.dsn, `SELECT max(version_id) FROM schema_version`), len(f.acks), a.Size, len(f.faults), f.longest)
+}
+
+// TestPostgreSQLAway: the database crashes under three processes, and later falls silent.
+// Meanwhile callers get a problem that says so, within a bound; afterwards all goes on by
+// itself, and nothing that was acknowledged is lost.
+func TestPostgreSQLAway(t *testing.T) {
+	t.Parallel()
+	own := pgtest.NewOwn(t)
+	f := newFleet(t, 44, setup{database: own.Database, settings: map[string]any{"lease": lease.String()}})
+	f.begin()
+	f.load()
+	f.await(40, "a book to work with")
+	f.importList(0, 3)
+	f.erase(1)
+	f.retainNow()
+
+	own.Crash()
+	took := f.refused(10 * time.Second)
+	own.Start()
+	f.await(40, "something after the crash")
+	t.Logf("crashed: refused after %v", took)
+
+	f.importList(1, 5)
+	own.Stop()
+	took = f.refused(50 * time.Second)
+	own.Continue()
+	f.await(40, "something after the silence")
+	t.Logf("silent: refused after %v", took)
+
+	f.end()
+	f.disturbs = 2 * len(f.slots)
+	f.check()
+	for n := range f.slots {
+		f.slots[n].Load().stop()
+	}
+	a := f.d.audit()
+	t.Logf("%d applications, %d leaves", len(f.acks), a.Size)
+}
+
+// refused asks each process for what needs the database, to write and to read, and wants
+// a problem of code unavailable within the time. It returns how long each took.
+func (f *fleet) refused(within time.Duration) (took []time.Duration) {
+	f.Helper()
+	var group sync.WaitGroup
+	took = make([]time.Duration, 2*len(f.slots))
+	body := mustJSON(f, f.people.Next(int(f.next.Add(1)-1)))
+	for i := range took {
+		group.Go(func() {
+			c := *f.slots[i/2].Load().client
+			c.http = &http.Client{Timeout: within + 10*time.Second}
+			began := time.Now()
+			method, path, data := "POST", "/v1/applications", body
+			if i%2 == 1 {
+				method, path, data = "GET", "/v1/customers", nil
+			}
+			x, err := c.try(method, path, data)
+			took[i] = time.Since(began)
+			if err != nil {
+				f.Errorf("process %d: %v", i/2, err)
+				return
+			}
+			var p struct{ Code string }
+			if x.status != http.StatusServiceUnavailable || !strings.HasPrefix(x.header.Get("Content-Type"), "application/problem+json") || json.Unmarshal(x.body, &p) != nil || p.Code != "unavailable" {
+				f.Errorf("process %d answers %d %s", i/2, x.status, x.body)
+			}
+			if took[i] > within {
+				f.Errorf("process %d took %s to say so", i/2, took[i])
+			}
+		})
+	}
+	group.Wait()
+	return took
+}
