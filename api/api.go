@@ -82,6 +82,9 @@ type Config struct {
 
 	Copies Copies
 
+	Imports    Imports
+	ImportList ImportList
+
 	Methods []muster.Method // the table of verification methods
 	Checks  []Check         // that /readyz runs; none: ready as soon as it listens
 
@@ -173,6 +176,8 @@ func (c *Config) missing() (names []string) {
 		{"Intake", c.Intake != nil},
 		{"Questions", c.Questions != nil},
 		{"Traces", c.Traces != nil},
+		{"Imports", c.Imports != nil},
+		{"ImportList", c.ImportList != nil},
 	} {
 		if !f.there {
 			names = append(names, f.name)

@@ -106,12 +106,23 @@ type accountOutput struct {
 	Body Account
 }
 
-func (a *API) getAccount(ctx context.Context, in *AccountPath) (*accountOutput, error) {
+type accountViewOutput struct {
+	ETag string `header:"ETag"`
+	Body struct {
+		Account
+		Adopted *onboard.Adopted `json:"adopted,omitempty" doc:"of an account that was taken over from the provider's book"`
+	}
+}
+
+func (a *API) getAccount(ctx context.Context, in *AccountPath) (*accountViewOutput, error) {
 	r, err := a.Files.Account(ctx, in.Account)
 	if err != nil {
 		return nil, err
 	}
-	return &accountOutput{etag(r.Version), accountOf(r)}, nil
+	out := &accountViewOutput{ETag: etag(r.Version)}
+	out.Body.Account = accountOf(r)
+	out.Body.Adopted, err = a.Imports.Adopted(ctx, r.ID)
+	return out, err
 }
 
 type moveInput struct {

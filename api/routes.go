@@ -5,6 +5,7 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/ask"
+	"github.com/muster-cip/muster/book"
 )
 
 // Permissions that are no scope of a token.
@@ -23,6 +24,7 @@ const (
 	archive             // its body is an archive of list files; the same again changes nothing
 	bare                // it answers 2xx, 401 and 403 and nothing else
 	records             // its body is a batch of records, which is its own reference
+	lines               // its body is lines of a book, which name themselves: sent again they have no effect
 )
 
 // route is one row of the table of contents.
@@ -47,6 +49,8 @@ func (rt *route) bound() int64 {
 		return maxArchive
 	case rt.traits&batch != 0:
 		return muster.MaxGateBatchBytes
+	case rt.traits&lines != 0:
+		return book.MaxBytes
 	case rt.traits&records != 0:
 		return muster.MaxBatchBytes
 	}
@@ -157,6 +161,13 @@ func (a *API) routes() []*route {
 		{post, "/v1/ledger/places-used", muster.ScopeReveal, "placesUsed", ok, 0, "Networks and countries that an account was used from; on the record", op(a.usedPlaces)},
 		{post, "/v1/ledger/shared-addresses", muster.ScopeReveal, "sharedAddresses", ok, 0, "Accounts that came from addresses of this one; on the record", op(a.sharesAddresses)},
 		{post, "/v1/ledger/last-access", muster.ScopeReveal, "lastAccess", ok, 0, "When an account was used last; on the record", op(a.lastAccess)},
+
+		{post, "/v1/imports", muster.ScopeImport, "openImport", ok, once, "Begin to take a provider's existing book in, or go on with the same file", op(a.openImport)},
+		{get, "/v1/imports", muster.ScopeRead, "listImports", ok, 0, "Files of the provider's book, oldest first", op(a.listImports)},
+		{get, "/v1/imports/{import}", muster.ScopeRead, "getImport", ok, 0, "How far a file of the book is, and which lines were refused", op(a.getImport)},
+		{post, "/v1/imports/{import}/lines", muster.ScopeImport, "importLines", ok, lines, "Send lines of the book; what is taken is durable when answered", raw(a.importLines, importLinesDoc)},
+		{post, "/v1/imports/{import}/end", muster.ScopeImport, "endImport", ok, once, "Say that a file is through: who came in with it is screened, and decided when the cohort is due", op(a.endImport)},
+		{get, "/v1/cohorts", muster.ScopeRead, "listCohorts", ok, 0, "Cohorts of customers who were there before: how many, due when, decided how far", op(a.listCohorts)},
 
 		{get, "/checkpoint", logScope, "getCheckpoint", ok, 0, "The log's latest signed head (C2SP tlog-checkpoint)", raw(a.getCheckpoint, checkpointDoc)},
 		{get, "/tile/{path...}", logScope, "getTile", ok, 0, "A tile of the log (C2SP tlog-tiles)", raw(a.getTile, tileDoc)},

@@ -319,6 +319,32 @@ func (h *house) ListGateRecords(_ context.Context, account string, p muster.Page
 	return []*muster.GateRecord{{ID: "gtr_1"}}, h.did(account, p)
 }
 
+func (h *house) OpenImport(_ context.Context, _ muster.Principal, o onboard.ImportOrder) (*muster.ImportRecord, bool, error) {
+	return &muster.ImportRecord{ID: "imp_1", Cohort: o.Cohort}, true, h.did(o)
+}
+
+func (h *house) TakeLines(_ context.Context, _ muster.Principal, id string, first int, body []byte) (*onboard.ImportLines, error) {
+	return &onboard.ImportLines{Refused: []muster.RefusedLine{}}, h.did(id, first, string(body))
+}
+
+func (h *house) EndImport(_ context.Context, _ muster.Principal, id string) (*muster.ImportRecord, error) {
+	return &muster.ImportRecord{ID: id}, h.did(id)
+}
+
+func (h *house) Cohorts(context.Context) ([]muster.CohortCount, error) {
+	return []muster.CohortCount{{Cohort: muster.Cohort{Name: "all"}}}, h.did()
+}
+
+func (h *house) Adopted(context.Context, string) (*onboard.Adopted, error) { return nil, h.err }
+
+func (h *house) Import(_ context.Context, id string) (*muster.ImportRecord, error) {
+	return &muster.ImportRecord{ID: id}, h.did(id)
+}
+
+func (h *house) ListImports(_ context.Context, p muster.Page) ([]*muster.ImportRecord, error) {
+	return []*muster.ImportRecord{{ID: "imp_1"}}, h.did(p)
+}
+
 // bundle is what a test needs.
 type bundle struct {
 	*house
@@ -397,7 +423,7 @@ func configOf(h *house, logs io.Writer) Config {
 		Deliveries: h, TheLog: h, Idempotency: h, Seals: h, Gate: h, GateRecords: h, GateCentre: &centre{},
 		Retention: h, Holds: holdVerbs{h}, RetentionList: h,
 		Copies: h,
-		Intake: h, Questions: asks{h}, Traces: h,
+		Intake: h, Questions: asks{h}, Traces: h, Imports: h, ImportList: h,
 		Methods: []muster.Method{{Name: "document.manual", Kind: muster.Documentary}},
 	}
 }

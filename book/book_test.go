@@ -10,6 +10,7 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/book"
+	"github.com/muster-cip/muster/validate"
 )
 
 var now = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
@@ -26,8 +27,15 @@ func TestThePageIsRead(t *testing.T) {
 	if len(lines) != 5 {
 		t.Fatalf("%d lines", len(lines))
 	}
+	checker, err := validate.New()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, line := range lines {
 		x, err := book.Parse([]byte(line), now)
+		if err == nil && x.Customer != nil {
+			_, err = checker.Read(x.Customer.Application, now)
+		}
 		if err != nil {
 			t.Fatalf("%v\n%s", err, line)
 		}

@@ -136,7 +136,9 @@ type chunk struct {
 	ledger ledger.Batch
 	out    ImportLines
 	last   int
-	later  int // of out.Refused, those whose parent is not there
+	fresh  []int // lines of customers that were written
+	there  []int // and of those who were there
+	later  []int // of out.Refused, lines whose parent is not there
 }
 
 type numbered struct {
@@ -353,17 +355,15 @@ func (s *Service) takeChunk(ctx context.Context, by muster.Principal, id string,
 	for try := 0; ; try++ {
 		err := s.DB.InTx(ctx, func(tx Tx) error {
 			c.out = before
-			c.out.Refused, c.later = slices.Clone(before.Refused), 0
-			c.out.Taken, c.out.There = records.Accepted, records.Duplicates
+			c.out.Refused, c.fresh, c.there, c.later = slices.Clone(before.Refused), nil, nil, nil
 			r, err := tx.Import(ctx, id)
 			if err != nil {
 				return err
 			}
-			fresh, err := s.takeCustomers(ctx, tx, c)
-			if err != nil {
+			if err := s.takeCustomers(ctx, tx, c); err != nil {
 				return err
 			}
-			c.count(r, fresh)
+			c.count(r, records)
 			return tx.PutImport(ctx, r)
 		})
 		// Another call may have taken a reference, or moved the import on, at the same time.
@@ -382,11 +382,10 @@ func (c *chunk) text() string {
 	return b.String()
 }
 
-// takeCustomers writes the customers of a chunk whose references are free, and says
-// which lines those were.
-func (s *Service) takeCustomers(ctx context.Context, tx Tx, c *chunk) (fresh []int, err error) {
+// takeCustomers writes the customers of a chunk whose references are free.
+func (s *Service) takeCustomers(ctx context.Context, tx Tx, c *chunk) error {
 	if len(c.taken) == 0 {
-		return nil, nil
+		return nil
 	}
 	var names []string
 	for _, a := range c.taken {
@@ -397,13 +396,13 @@ func (s *Service) takeCustomers(ctx context.Context, tx Tx, c *chunk) (fresh []i
 	}
 	known, err := tx.References(ctx, names)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i, a := range c.taken {
 		old := known[a.app.Reference]
 		switch {
 		case old != nil && old.MAC != nil && s.Vault.RequestEqual(old.MAC, c.stated[i].whole):
-			c.out.There++
+			c.there = append(c.there, a.line)
 			continue
 		case old != nil && old.MAC != nil:
 			c.refuse(a.line, taken("/customer/application/reference"))
@@ -415,14 +414,13 @@ func (s *Service) takeCustomers(ctx context.Context, tx Tx, c *chunk) (fresh []i
 		}
 		if err := a.findParent(known); err != nil {
 			c.refuse(a.line, err)
-			c.later++
+			c.later = append(c.later, a.line)
 			continue
 		}
 		if err := a.write(ctx, tx, s.Journal); err != nil {
-			return nil, err
+			return err
 		}
-		c.out.Taken++
-		fresh = append(fresh, a.line)
+		c.fresh = append(c.fresh, a.line)
 		for k, r := range a.accounts {
 			u := &muster.ReferenceUse{Reference: r.Reference, Account: r.ID, State: r.State}
 			if k == 0 && r.Reference == a.app.Reference {
@@ -434,7 +432,7 @@ func (s *Service) takeCustomers(ctx context.Context, tx Tx, c *chunk) (fresh []i
 			known[a.app.Reference] = &muster.ReferenceUse{Reference: a.app.Reference, MAC: a.app.MAC}
 		}
 	}
-	return fresh, nil
+	return nil
 }
 
 func taken(pointer string) error {
@@ -470,19 +468,34 @@ func (a *adoption) findParent(known map[string]*muster.ReferenceUse) error {
 
 // count moves the import on. Lines up to its place were counted before: one of them
 // that is taken now was refused then.
-func (c *chunk) count(r *muster.ImportRecord, fresh []int) {
-	again := c.last <= r.Place
+func (c *chunk) count(r *muster.ImportRecord, records ledger.Taken) {
+	c.out.Taken, c.out.There = len(c.fresh)+records.Accepted, len(c.there)+records.Duplicates
+	news := func(lines []int) (n int) {
+		for _, line := range lines {
+			if line > r.Place {
+				n++
+			}
+		}
+		return n
+	}
+	was := len(c.fresh) - news(c.fresh)
 	r.Taken += c.out.Taken
-	if again {
-		r.Refused -= len(fresh)
-		r.Report.Later -= min(len(fresh), r.Report.Later)
-		r.Report.Lines = slices.DeleteFunc(r.Report.Lines, func(l muster.RefusedLine) bool { return slices.Contains(fresh, l.Line) })
-	} else {
-		r.There += c.out.There
-		r.Refused += len(c.out.Refused)
-		r.Report.Later += c.later
-		room := min(muster.MaxRefusedLines-len(r.Report.Lines), len(c.out.Refused))
-		r.Report.Lines = append(r.Report.Lines, c.out.Refused[:room]...)
+	r.There += news(c.there)
+	r.Refused -= was
+	r.Report.Later += news(c.later) - was
+	if was > 0 {
+		r.Report.Lines = slices.DeleteFunc(r.Report.Lines, func(l muster.RefusedLine) bool { return slices.Contains(c.fresh, l.Line) })
+	}
+	for _, l := range c.out.Refused {
+		if l.Line <= r.Place {
+			continue
+		}
+		if r.Refused++; len(r.Report.Lines) < muster.MaxRefusedLines {
+			r.Report.Lines = append(r.Report.Lines, l)
+		}
+	}
+	if c.last > r.Place {
+		r.There += records.Duplicates
 		r.Place = c.last
 	}
 	c.out.Place = r.Place

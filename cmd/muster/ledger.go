@@ -98,6 +98,7 @@ func (h *house) openHot(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	h.onboard.Intake = h.hot
 	h.asks, err = ledger.NewQuestions(ledger.QuestionsConfig{
 		DB: store.LedgerAs[ledger.Tx](h.ledger), Vault: h.vault, Recorder: h.journal, Tail: h.hot, Directory: h.db.LedgerAccounts(), Clock: h.clock,
 	})

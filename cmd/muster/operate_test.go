@@ -111,7 +111,7 @@ func TestOperatePageNamesCommandsThatExist(t *testing.T) {
 			continue
 		}
 		found++
-		if cmd.HasSubCommands() && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		if cmd.HasSubCommands() && !strings.Contains(cmd.Use, " ") && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") { // import takes both
 			t.Errorf("docs/operate.md says %q: no such command", "muster "+m[1])
 		}
 		for _, w := range rest {

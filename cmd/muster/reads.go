@@ -216,3 +216,11 @@ func (r *reads) ListHolds(ctx context.Context, live bool, page muster.Page) ([]*
 func (r *reads) ListErasures(ctx context.Context, state string, page muster.Page) ([]*muster.Erasure, error) {
 	return view(ctx, r.db, func(tx *store.Tx) ([]*muster.Erasure, error) { return tx.Erasures(ctx, state, page) })
 }
+
+func (r *reads) Import(ctx context.Context, id string) (*muster.ImportRecord, error) {
+	return view(ctx, r.db, func(tx *store.Tx) (*muster.ImportRecord, error) { return tx.Import(ctx, id) })
+}
+
+func (r *reads) ListImports(ctx context.Context, page muster.Page) ([]*muster.ImportRecord, error) {
+	return view(ctx, r.db, func(tx *store.Tx) ([]*muster.ImportRecord, error) { return tx.Imports(ctx, page) })
+}

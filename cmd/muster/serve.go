@@ -225,6 +225,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Copies:      h.onboard,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
 		Intake: h.hot, Questions: h.asks, Traces: h.onboard,
+		Imports: h.onboard, ImportList: r,
 		Checks: []api.Check{
 			{Name: "store", Run: func(ctx context.Context) error {
 				_, err := r.LogSize(ctx)
@@ -307,6 +308,7 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 		muster.JobSweep:   long(h.onboard.Sweep),
 		muster.JobTune:    long(h.onboard.Tune),
 		muster.JobHitDue:  {Handle: watch.HitDue(h.onboard.HitOverdue)},
+		muster.JobCohort:  long(h.onboard.CohortDue),
 		muster.JobPublish: {Handle: box.Publish},
 		muster.JobWebhook: {Handle: box.Deliver},
 		muster.JobDue:     {Handle: watch.ApplicationDue(h.onboard), Limit: 24},
