@@ -38,6 +38,15 @@ func (s *Sealer) tend(ctx context.Context) (written int, err error) {
 	return written + mended, s.clear(ctx)
 }
 
+// Tend is what a compaction does with volumes, by itself. CodeConflict where another
+// process has the lease.
+func (s *Sealer) Tend(ctx context.Context) (written int, err error) {
+	if err := s.lead(ctx); err != nil {
+		return 0, err
+	}
+	return s.tend(ctx)
+}
+
 // space is the newest place, made where there is none.
 func (s *Sealer) space(ctx context.Context) (name string, err error) {
 	return name, s.DB.InTx(ctx, func(tx Tx) error {

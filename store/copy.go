@@ -6,10 +6,12 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/ledger"
 )
 
 // CopySQLite writes a SQLite file as it is at one instant, page by page, while another
@@ -83,6 +85,48 @@ func MetaOfSQLite(ctx context.Context, path string) (*muster.Meta, error) {
 		return nil, sqliteError(err)
 	}
 	return m, nil
+}
+
+// LedgerVolumes are the volumes that a ledger names, of a store that other processes may
+// have open. c is as for OpenLedger.
+func LedgerVolumes(ctx context.Context, c Config) (list []ledger.Volume, err error) {
+	if c.Path == "" {
+		l, err := OpenLedger(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		return list, l.View(ctx, func(tx *LedgerTx) (err error) {
+			list, err = tx.Volumes(ctx)
+			return err
+		})
+	}
+	db, err := sql.Open("sqlite", sqliteDSN(c.Path, true))
+	if err != nil {
+		return nil, sqliteError(err)
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(ctx, `SELECT name, size, gone FROM volumes ORDER BY id`)
+	if err != nil {
+		if strings.Contains(err.Error(), "no such table") {
+			return nil, nil // from before there were any
+		}
+		return nil, sqliteError(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v ledger.Volume
+		var gone int64
+		if err := rows.Scan(&v.Name, &v.Size, &gone); err != nil {
+			return nil, sqliteError(err)
+		}
+		v.Gone = fromMicros(gone)
+		list = append(list, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, sqliteError(err)
+	}
+	return list, nil
 }
 
 // PostgresEnvironment is a DSN as the variables that PostgreSQL's own tools read, so

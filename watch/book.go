@@ -14,9 +14,15 @@ import (
 	"github.com/muster-cip/muster/tlog"
 )
 
-// BookConfig of a Book. Witnesses and SendTo may be empty; the rest is required.
+// Announcer puts a head where readers outside find it, beside its tiles.
+type Announcer interface {
+	Announce(ctx context.Context, signed []byte) error
+}
+
+// BookConfig of a Book. Announcer, Witnesses and SendTo may be empty; the rest is required.
 type BookConfig struct {
 	Publisher *tlog.Publisher
+	Announcer Announcer
 	Key       string // the log's public key
 	Witnesses []tlog.WitnessClient
 	SendTo    string    // https URL or file that the daily checkpoint goes to
@@ -34,6 +40,9 @@ type Book struct {
 	mu   sync.Mutex
 	seen map[string]int64 // size that each witness last cosigned
 	sent string           // day of the last checkpoint that was sent
+
+	tiles     bool   // those of the head were there when this process looked
+	announced []byte // the last head
 }
 
 // NewBook makes a Book.
@@ -44,14 +53,50 @@ func NewBook(c BookConfig) *Book {
 // overtaken is how often a publication is tried that another process overtook.
 const overtaken = 5
 
-// Publish signs what is new.
+// Publish signs what is new. The first time it looks whether the tiles of the head are
+// there, and makes them anew where they were lost, or are to lie elsewhere now.
 func (b *Book) Publish(ctx context.Context) (cp tlog.Checkpoint, err error) {
+	b.mu.Lock()
+	looked := b.tiles
+	b.mu.Unlock()
+	if !looked {
+		if _, err := b.Publisher.Ensure(ctx); err != nil {
+			return cp, err
+		}
+		b.mu.Lock()
+		b.tiles = true
+		b.mu.Unlock()
+	}
 	for range overtaken {
 		if cp, err = b.Publisher.Publish(ctx); muster.ErrorCode(err) != muster.CodeConflict {
 			return cp, err
 		}
 	}
 	return cp, err
+}
+
+// Announce puts the newest head beside its tiles, where there is a place for it.
+func (b *Book) Announce(ctx context.Context) error {
+	b.mu.Lock()
+	looked, last := b.tiles, b.announced
+	b.mu.Unlock()
+	if b.Announcer == nil || !looked {
+		return nil
+	}
+	head, err := b.Checkpoint(ctx)
+	if muster.ErrorCode(err) == muster.CodeNotFound || err == nil && bytes.Equal(head, last) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := b.Announcer.Announce(ctx, head); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	b.announced = head
+	b.mu.Unlock()
+	return nil
 }
 
 // Complete proves a bundle's leaf against the newest head, which is published

@@ -29,6 +29,7 @@ const (
 	fileKeys     = "keys.db"
 	fileDataDump = "muster.dump" // of PostgreSQL, custom format
 	fileKeysDump = "keys.dump"
+	fileVolumes  = "volumes.json" // of the ledger, that are in the storage and not in the copy
 )
 
 func newBackup(t terminal) *cobra.Command {
@@ -146,6 +147,10 @@ func makeBackup(ctx context.Context, t terminal, c Config, config, kind, dir str
 	default:
 		err = dump(fileDataDump, c.Database)
 	}
+	volumes := 0
+	if err == nil && kind == backup.Data {
+		volumes, err = addVolumes(ctx, w, c)
+	}
 	if err == nil && kind == backup.Data {
 		err = add(ctx, fileConfig, func(w io.Writer) error {
 			b, err := readFile(config, maxConfig)
@@ -172,6 +177,9 @@ func makeBackup(ctx context.Context, t terminal, c Config, config, kind, dir str
 	}
 	_, err = fmt.Fprintf(t.out, "copy %s of %s is in %s: %d parts, %d of them new (%.1f MiB), read back, in %.1f s\n",
 		done.Name, kind, dir, w.Parts, w.New, float64(w.Written)/(1<<20), time.Since(began).Seconds())
+	if volumes > 0 && err == nil {
+		_, err = fmt.Fprintf(t.out, "%d volumes of the ledger are named in it and are not part of it: they are in the storage\n", volumes)
+	}
 	return err
 }
 
@@ -233,14 +241,17 @@ func firstLine(s string) string {
 }
 
 func newBackupCheck(t terminal) *cobra.Command {
-	var kind, copyName, identity string
+	var kind, copyName, identity, config string
 	cmd := &cobra.Command{
 		Use: "check DIR", Short: "Read a copy back; with an identity, open it too", Args: cobra.ExactArgs(1),
+		Long: "Read a copy back and compare it with its sums. With an identity every part is opened; with the\n" +
+			"configuration as well, the volumes of the ledger that the copy names are looked for in the storage.",
 	}
 	f := cmd.Flags()
 	f.StringVar(&kind, "kind", backup.Data, "data or keys")
 	f.StringVar(&copyName, "copy", "", "name of the copy (default: the newest)")
 	f.StringVar(&identity, "identity", "", "file with the age identity: every part is opened")
+	f.StringVar(&config, "storage-of", "", "configuration that names the storage of its volumes")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := backup.Open(args[0], kind, "")
 		if err != nil {
@@ -266,6 +277,9 @@ func newBackupCheck(t terminal) *cobra.Command {
 				}
 			}
 			words = "reads back and opens"
+			if err := checkVolumes(cmd.Context(), t, s, c, ids, config); err != nil {
+				return err
+			}
 		}
 		_, err = fmt.Fprintf(t.out, "copy %s of deployment %s %s: %d files, %.1f MiB\n", c.Name, s.Deployment(), words, len(c.Files), float64(read)/(1<<20))
 		return err

@@ -51,7 +51,10 @@ type Config struct {
 
 	Keeping Keeping      `yaml:"keeping,omitempty"`
 	Ledger  LedgerConfig `yaml:"ledger,omitempty"`
-	NATS    NATS         `yaml:"nats,omitempty"`
+
+	Storage StorageConfig `yaml:"storage,omitempty"`
+
+	NATS NATS `yaml:"nats,omitempty"`
 
 	Witnesses []WitnessConfig `yaml:"witnesses,omitempty"`
 	SendOut   string          `yaml:"send_checkpoints,omitempty"` // where the daily checkpoint goes: a file outside the house (a mounted share), or an https URL
@@ -208,7 +211,7 @@ func readConfig(path string) (Config, error) {
 		}
 	}
 	base := filepath.Dir(path)
-	for _, p := range append([]*string{&c.Data, &c.Keys, &c.Database, &c.KeyDatabase, &c.TLS.Certificate, &c.TLS.Key, &c.Mail.Password, &c.SMS.Secret, &c.SendOut, &c.KMS.Transit.Token, &c.KMS.Transit.CA, &c.NATS.Credentials}, c.Ledger.paths()...) {
+	for _, p := range append([]*string{&c.Data, &c.Keys, &c.Database, &c.KeyDatabase, &c.TLS.Certificate, &c.TLS.Key, &c.Mail.Password, &c.SMS.Secret, &c.SendOut, &c.KMS.Transit.Token, &c.KMS.Transit.CA, &c.NATS.Credentials, &c.Storage.Directory, &c.Storage.S3.Credentials}, c.Ledger.paths()...) {
 		if *p != "" && !filepath.IsAbs(*p) && !strings.HasPrefix(*p, "https://") {
 			*p = filepath.Join(base, *p)
 		}
@@ -289,6 +292,7 @@ func (c *Config) check() error {
 	}
 	wrong = append(wrong, c.Ledger.check()...)
 	wrong = append(wrong, c.NATS.check()...)
+	wrong = append(wrong, c.Storage.check()...)
 	if wrong != nil {
 		return muster.Errorf(muster.CodeInvalid, "the configuration is wrong: %s", strings.Join(wrong, "; "))
 	}

@@ -59,6 +59,7 @@ func (d *doctor) run(ctx context.Context) error {
 	if c, ok := d.configuration(); ok {
 		d.files(c)
 		d.outside(c)
+		d.storage(ctx, c)
 		d.inside(ctx, c)
 	}
 	return d.conclude()
@@ -166,7 +167,11 @@ func (d *doctor) server(ctx context.Context, c Config) {
 	}
 	d.reported(c, base, s.Version, s.Origin, s.Ready, s.Parts)
 	for _, name := range s.Degraded {
-		d.note("server: "+name, warn, "works, and not as it should", "muster "+name+" status says what is past its bound")
+		next := "muster " + name + " status says what is past its bound"
+		if name == "storage" {
+			next = "see the storage above, and the server's log"
+		}
+		d.note("server: "+name, warn, "works, and not as it should", next)
 	}
 	if apart := s.Time.Sub(began).Abs(); apart > time.Minute {
 		d.note("clock", warn, fmt.Sprintf("this machine and the server are %s apart", apart.Round(time.Second)), "have both keep time by NTP")

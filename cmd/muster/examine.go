@@ -51,7 +51,7 @@ func (d *doctor) files(c Config) {
 	check(c.Data, 0o077, warn, "chmod 700 %s")
 	check(c.Keys, 0o077, fail, "chmod 700 %s")
 	check(c.rootKeyFile(), 0o037, fail, "chmod 600 %s; if others could read it, rotate: muster keys rotate")
-	for _, secret := range []string{c.Database, c.KeyDatabase, c.TLS.Key, c.Mail.Password, c.SMS.Secret, c.KMS.Transit.Token} {
+	for _, secret := range []string{c.Database, c.KeyDatabase, c.TLS.Key, c.Mail.Password, c.SMS.Secret, c.KMS.Transit.Token, c.Storage.S3.Credentials} {
 		check(secret, 0o037, fail, "chmod 600 %s, and change the secret if others could read it")
 	}
 	if c.Database == "" {
@@ -157,6 +157,7 @@ func (d *doctor) house(ctx context.Context, h *house) {
 	if err := h.ledger.View(ctx, func(tx *store.LedgerTx) error { return d.ledger(ctx, h, tx) }); err != nil {
 		d.note("ledger", fail, message(err), "")
 	}
+	d.volumes(ctx, h)
 	if err := d.audit(ctx, h); err != nil {
 		d.note("log", fail, message(err), "muster log audit")
 	}

@@ -70,6 +70,10 @@ type house struct {
 	hot   *ledger.Hot // what takes access records and leases; nil unless it serves
 	where *where      // where addresses are
 	asks  *ledger.Questions
+
+	storage storage // of tiles and chunks outside the databases; nil: there is none
+	shelf   *ledger.Shelf
+	stored  storageState
 }
 
 // options of opening.
@@ -78,6 +82,8 @@ type options struct {
 	clock  muster.Clock
 	log    *slog.Logger
 	commit func(store.Commit)
+
+	stored func(what, outcome string, took time.Duration) // hears of each request to the storage
 }
 
 // openHouse opens stores and wires the rooms. Close it.
@@ -95,6 +101,12 @@ func openHouse(ctx context.Context, c Config, o options) (_ *house, err error) {
 		}
 	}()
 	if err := h.openStores(ctx, o); err != nil {
+		return nil, err
+	}
+	if h.storage, err = c.openStorage(h.clock, o.stored); err != nil {
+		return nil, err
+	}
+	if err := h.openShelf(); err != nil {
 		return nil, err
 	}
 	if err := h.openMeta(ctx, o.create); err != nil {
@@ -355,13 +367,9 @@ func (h *house) openBook(client *outbound.Client) (*watch.Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	var tiles tlog.TileStore = h.db.Tiles() // processes that share a database share its tiles
-	if h.conf.Database == "" {
-		dir := filepath.Join(h.conf.Data, "log")
-		if err := durable.MkdirAll(dir, 0o700); err != nil {
-			return nil, err
-		}
-		tiles = tlog.NewDirTiles(dir)
+	tiles, announcer, err := h.openTiles()
+	if err != nil {
+		return nil, err
 	}
 	p, err := tlog.NewPublisher(tlog.PublisherConfig{
 		Leaves: &reads{h.db}, Tiles: tiles, Heads: heads{h.db}, Signer: signer, Verifier: verifier,
@@ -369,7 +377,7 @@ func (h *house) openBook(client *outbound.Client) (*watch.Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := watch.BookConfig{Publisher: p, Key: key, SendTo: h.conf.SendOut, Client: client, Clock: h.clock}
+	c := watch.BookConfig{Publisher: p, Announcer: announcer, Key: key, SendTo: h.conf.SendOut, Client: client, Clock: h.clock}
 	for _, w := range h.conf.Witnesses {
 		v, err := tlog.NewCosignatureVerifier(w.Key)
 		if err != nil {
@@ -378,6 +386,22 @@ func (h *house) openBook(client *outbound.Client) (*watch.Book, error) {
 		c.Witnesses = append(c.Witnesses, tlog.WitnessClient{Prefix: w.URL, Witness: v, HTTP: client})
 	}
 	return watch.NewBook(c), nil
+}
+
+// openTiles opens where tiles lie, and where the head is put beside them, if anywhere.
+func (h *house) openTiles() (tlog.TileStore, watch.Announcer, error) {
+	if h.conf.Storage.Tiles {
+		tiles := tlog.NewObjectTiles(h.storage, prefixLog)
+		return tiles, tiles, nil
+	}
+	if h.conf.Database != "" {
+		return h.db.Tiles(), nil, nil // processes that share a database share its tiles
+	}
+	dir := filepath.Join(h.conf.Data, "log")
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	return tlog.NewDirTiles(dir), nil, nil
 }
 
 // heads keeps the one signed head in the store, and every head that was.

@@ -100,7 +100,7 @@ func (h *house) openHot(ctx context.Context) (err error) {
 	}
 	h.onboard.Intake = h.hot
 	h.asks, err = ledger.NewQuestions(ledger.QuestionsConfig{
-		DB: store.LedgerAs[ledger.Tx](h.ledger), Vault: h.vault, Recorder: h.journal, Tail: h.hot, Directory: h.db.LedgerAccounts(), Clock: h.clock,
+		DB: store.LedgerAs[ledger.Tx](h.ledger), Vault: h.vault, Recorder: h.journal, Tail: h.hot, Directory: h.db.LedgerAccounts(), Clock: h.clock, Shelf: h.shelf,
 	})
 	h.onboard.Uses = h.asks
 	return err
@@ -132,12 +132,17 @@ func (h *house) takeNATS(ctx context.Context, m *meters) error {
 // manyUnsealed is from how many records on the sealer does not wait for its time.
 const manyUnsealed = 200_000
 
+// sealer makes the one that turns batches into chunks.
+func (h *house) sealer() (*ledger.Sealer, error) {
+	return ledger.NewSealer(ledger.SealerConfig{
+		DB: store.LedgerAs[ledger.Tx](h.ledger), Vault: h.vault, Recorder: h.journal, Directory: h.db.LedgerAccounts(), Clock: h.clock,
+		Alone: h.conf.Database == "", Lease: h.conf.lease(), Retention: ledgerKeep{h}, Shelf: h.shelf,
+	})
+}
+
 // seal runs the sealer until ctx ends.
 func (h *house) seal(ctx context.Context) error {
-	s, err := ledger.NewSealer(ledger.SealerConfig{
-		DB: store.LedgerAs[ledger.Tx](h.ledger), Vault: h.vault, Recorder: h.journal, Directory: h.db.LedgerAccounts(), Clock: h.clock,
-		Alone: h.conf.Database == "", Lease: h.conf.lease(), Retention: ledgerKeep{h},
-	})
+	s, err := h.sealer()
 	if err != nil {
 		return err
 	}

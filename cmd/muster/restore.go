@@ -171,7 +171,7 @@ func (r *restoring) unpack(ctx context.Context, s *backup.Store, c *backup.Copy,
 	for i := range c.Files {
 		f := &c.Files[i]
 		switch {
-		case f.Name == fileConfig:
+		case f.Name == fileConfig, f.Name == fileVolumes:
 		case strings.HasSuffix(f.Name, ".db"):
 			path := filepath.Join(r.into, folder, f.Name)
 			if err := durable.Write(path, 0o600, func(w io.Writer) error { return s.Read(ctx, f, ids, w) }); err != nil {
@@ -200,6 +200,11 @@ func (r *restoring) mend(ctx context.Context, t terminal, conf Config, config st
 	placed := conf
 	for _, p := range []*string{&placed.Data, &placed.Keys} {
 		*p = filepath.Join(r.into, *p)
+	}
+	for _, p := range []*string{&placed.Storage.Directory, &placed.Storage.S3.Credentials} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(r.into, *p)
+		}
 	}
 	placed.placeRootKey(r.into)
 	if err := placed.check(); err != nil {
@@ -241,6 +246,11 @@ func (r *restoring) mend(ctx context.Context, t terminal, conf Config, config st
 	if r.origin != "" {
 		conf.Origin = r.origin
 	}
+	conf.Storage.Tiles = false // the place of the tiles may be another's, who lives: see apart
+	volumes, err := h.apart(ctx)
+	if err != nil {
+		return err
+	}
 	text, err := yaml.Marshal(conf)
 	if err != nil {
 		return err
@@ -257,6 +267,9 @@ func (r *restoring) mend(ctx context.Context, t terminal, conf Config, config st
 		fmt.Fprintf(t.out, "%d leaves are lost that a head outside covers; the log goes on as %s\n", lost, conf.Origin)
 	default:
 		fmt.Fprintln(t.out, "the log agrees with the head from outside")
+	}
+	for _, line := range volumes {
+		fmt.Fprintln(t.out, line)
 	}
 	_, err = fmt.Fprintf(t.out, "Next: muster doctor --config %s, muster log audit --config %s, then muster serve --config %s\n", config, config, config)
 	return err

@@ -71,7 +71,7 @@ func configFlag(cmd *cobra.Command, path *string) {
 func serve(ctx context.Context, c Config, log *slog.Logger, ready func(net.Addr, *house)) error {
 	registry := prometheus.NewRegistry()
 	m := newMeters(registry)
-	h, err := openHouse(ctx, c, options{log: log, commit: m.commit})
+	h, err := openHouse(ctx, c, options{log: log, commit: m.commit, stored: m.storage})
 	if err != nil {
 		return err
 	}
@@ -130,9 +130,10 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group.Go(func() error {
 		return h.every(ctx, time.Second, "publish", func(ctx context.Context) error {
 			_, err := h.book.Publish(ctx)
-			return err
+			return errors.Join(err, h.book.Announce(ctx))
 		})
 	})
+	group.Go(func() error { return h.every(ctx, 5*time.Minute, "storage", h.watchStorage) })
 	group.Go(func() error {
 		return h.every(ctx, time.Second, "measures", watch.MeasuresDue(store.As[watch.Leases](h.db), h.register, h.self, h.conf.lease()/2))
 	})
@@ -241,6 +242,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 				}
 				return nil
 			}},
+			{Name: "storage", Soft: true, Run: func(context.Context) error { return h.stored.err() }},
 			{Name: "lists", Soft: true, Run: func(context.Context) error {
 				if stale := h.lists.Stale(h.clock()); len(stale) > 0 {
 					return fmt.Errorf("watch lists past their age: %s", strings.Join(stale, ", "))
@@ -387,6 +389,9 @@ type meters struct {
 	unsealed prometheus.Gauge
 	waiting  prometheus.Gauge
 	nats     *prometheus.CounterVec
+
+	requests *prometheus.CounterVec // to the storage
+	took     *prometheus.HistogramVec
 }
 
 func newMeters(r *prometheus.Registry) *meters {
@@ -419,7 +424,8 @@ func newMeters(r *prometheus.Registry) *meters {
 	r.MustRegister(m.groups, m.synced, m.jobs, m.erased, m.waits, m.standing, m.lists, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.unsealed, m.waiting = ledgerGauges()
 	m.nats = natsCounter()
-	r.MustRegister(m.unsealed, m.waiting, m.nats)
+	m.requests, m.took = storageMeters()
+	r.MustRegister(m.unsealed, m.waiting, m.nats, m.requests, m.took)
 	return m
 }
 
@@ -441,6 +447,11 @@ func one(yes bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+func (m *meters) storage(what, outcome string, took time.Duration) {
+	m.requests.WithLabelValues(what, outcome).Inc()
+	m.took.WithLabelValues(what).Observe(took.Seconds())
 }
 
 func (m *meters) commit(c store.Commit) {
