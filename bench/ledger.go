@@ -392,6 +392,9 @@ func ledgerBench(ctx context.Context, r *run) error {
 		slices.Sort(cold)
 		r.note(name+"cold, any record, p50", at(cold, 0.5), "ms")
 		r.note(name+"cold, any record, slowest", at(cold, 1), "ms")
+		if err := ledgerVolumes(ctx, r, name, dir, owners, some(f.samples["any"], asked)); err != nil {
+			return err
+		}
 
 		if l, err = openLedgerRig(ctx, filepath.Join(r.dir, "people"+strconv.Itoa(n)), map[string]ledger.Holder{}); err != nil {
 			return err

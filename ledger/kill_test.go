@@ -17,6 +17,7 @@ import (
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/internal/pgtest"
 	"github.com/muster-cip/muster/ledger"
+	"github.com/muster-cip/muster/objects"
 	"github.com/muster-cip/muster/store"
 	"github.com/muster-cip/muster/vault"
 )
@@ -38,52 +39,100 @@ type killed struct {
 	hot    *ledger.Hot
 	sealer *ledger.Sealer
 	ask    *ledger.Questions
+
+	shelf *ledger.Shelf // on SQLite: in a directory
+	back  bool          // what lies there comes back
+	whole bool          // in one volume
+	later time.Duration // that sealer and shelf are ahead of the clock
+	fault func(what string, after bool) error
 }
+
+// clock is that of sealer and shelf.
+func (k *killed) clock() time.Time { return time.Now().Add(k.later) }
 
 type noLeaves struct{}
 
 func (noLeaves) Record(context.Context, vault.Entry) error { return nil }
 
-func openKilled(ctx context.Context, dir, dsn string) (k *killed, err error) {
-	k = &killed{}
+func openKilled(ctx context.Context, dir, dsn string) (*killed, error) {
+	k := &killed{}
+	return k, k.open(ctx, dir, dsn)
+}
+
+func (k *killed) open(ctx context.Context, dir, dsn string) (err error) {
 	data, sealed := store.Config{Path: filepath.Join(dir, "muster.db")}, store.Config{Path: filepath.Join(dir, "ledger.db")}
 	if dsn != "" {
 		data, sealed = store.Config{DSN: dsn}, store.Config{DSN: dsn, Schema: "ledger"}
 	}
 	if k.main, err = store.Open(ctx, data); err != nil {
-		return nil, err
+		return err
 	}
 	if k.ledger, err = store.OpenLedger(ctx, sealed); err != nil {
-		return nil, err
+		return err
 	}
 	if k.keys, err = store.OpenKeys(ctx, store.Config{Path: filepath.Join(dir, "keys", "keys.db")}); err != nil {
-		return nil, err
+		return err
 	}
 	root := filepath.Join(dir, "root.key")
 	kms, err := vault.OpenKeyFile(root)
 	if err != nil {
 		if kms, err = vault.CreateKeyFile(root); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if k.vault, err = vault.Open(ctx, vault.Config{Deployment: "test", KMS: kms, Store: k.keys, Clock: time.Now, Create: true, PoolSize: 8}); err != nil {
-		return nil, err
+		return err
 	}
 	if k.hot, err = ledger.NewHot(ctx, ledger.HotConfig{
 		DB: store.LedgerAs[ledger.HotTx](k.ledger), Vault: k.vault, Recorder: noLeaves{}, Accounts: k.main.LedgerAccounts(), Clock: time.Now,
 	}); err != nil {
-		return nil, err
+		return err
+	}
+	if dsn == "" {
+		size := int64(2 << 10)
+		if k.fault != nil || k.whole {
+			size = 0
+		}
+		o := objects.NewDir(filepath.Join(dir, "objects"))
+		if k.shelf, err = ledger.NewShelf(ledger.ShelfConfig{
+			Objects: o, Clock: k.clock, Fill: !k.back, Keep: time.Hour, Size: size, Least: 1,
+			List: func(ctx context.Context, prefix string, each func(string, int64, time.Time) error) error {
+				return o.List(ctx, prefix, func(i objects.Info) error { return each(i.Name, i.Size, i.Made) })
+			},
+		}); err != nil {
+			return err
+		}
 	}
 	room := store.LedgerAs[ledger.Tx](k.ledger)
 	if k.sealer, err = ledger.NewSealer(ledger.SealerConfig{
-		DB: room, Vault: k.vault, Recorder: noLeaves{}, Directory: k.main.LedgerAccounts(), Clock: time.Now, Slice: 200, Alone: true,
+		DB: room, Vault: k.vault, Recorder: noLeaves{}, Directory: k.main.LedgerAccounts(), Clock: k.clock, Slice: 200, Alone: true, Shelf: k.shelf, Fault: k.fault,
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	k.ask, err = ledger.NewQuestions(ledger.QuestionsConfig{
-		DB: room, Vault: k.vault, Recorder: noLeaves{}, Tail: k.hot, Directory: k.main.LedgerAccounts(), Clock: time.Now,
+		DB: room, Vault: k.vault, Recorder: noLeaves{}, Tail: k.hot, Directory: k.main.LedgerAccounts(), Clock: time.Now, Shelf: k.shelf,
 	})
-	return k, err
+	return err
+}
+
+// people makes the accounts whose records are taken.
+func (k *killed) people(t *testing.T) {
+	t.Helper()
+	for i := range 3 {
+		key, err := k.vault.TakeKey(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := "K-" + strconv.Itoa(i)
+		if err := k.main.InTx(t.Context(), func(tx *store.Tx) error {
+			if err := tx.PutAccount(t.Context(), &muster.AccountRecord{ID: "acc_" + name, Reference: name, Customer: "cus_" + name, State: muster.AccActive}); err != nil {
+				return err
+			}
+			return tx.PutSubjects(t.Context(), &muster.SubjectRecord{ID: "sub_" + name, Customer: "cus_" + name, Role: muster.RoleCustomer, Key: key.ID(), Revision: 1})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (k *killed) close(ctx context.Context) {
@@ -181,21 +230,7 @@ func TestKilled(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i := range 3 {
-				key, err := k.vault.TakeKey(ctx)
-				if err != nil {
-					t.Fatal(err)
-				}
-				name := "K-" + strconv.Itoa(i)
-				if err := k.main.InTx(ctx, func(tx *store.Tx) error {
-					if err := tx.PutAccount(ctx, &muster.AccountRecord{ID: "acc_" + name, Reference: name, Customer: "cus_" + name, State: muster.AccActive}); err != nil {
-						return err
-					}
-					return tx.PutSubjects(ctx, &muster.SubjectRecord{ID: "sub_" + name, Customer: "cus_" + name, Role: muster.RoleCustomer, Key: key.ID(), Revision: 1})
-				}); err != nil {
-					t.Fatal(err)
-				}
-			}
+			k.people(t)
 			k.close(ctx)
 			next, sealedIn := 0, 0
 			for round := range rounds {

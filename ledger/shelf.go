@@ -170,10 +170,24 @@ func (s *Shelf) view(ctx context.Context, db DB, fn func(Tx) error) error {
 		if fetched > fetchMost {
 			return &muster.Error{Code: muster.CodeTooLarge, Message: "too much has to be fetched for that interval", Hint: "ask for a shorter one"}
 		}
-		if err := s.fetch(ctx, db, r.want, have); err != nil {
+		if err := s.fetch(ctx, func(ctx context.Context) (all map[int64]string, err error) {
+			return all, db.View(ctx, func(tx Tx) error {
+				all, err = tx.VolumeNames(ctx)
+				return err
+			})
+		}, r.want, have); err != nil {
 			return err
 		}
 	}
+}
+
+// stream is view for what cannot run twice, because it has given away what it found: one
+// snapshot, which stays open while the storage is waited for. For long readings, of which
+// there are few at once.
+func (s *Shelf) stream(ctx context.Context, db DB, fn func(Tx) error) error {
+	return db.View(ctx, func(tx Tx) error {
+		return fn(&reading{Tx: tx, shelf: s, have: map[spanKey][]byte{}, waits: true})
+	})
 }
 
 func errNoShelf() error {
@@ -190,6 +204,7 @@ type reading struct {
 	have   map[spanKey][]byte
 	want   []Chunk
 	wanted int64
+	waits  bool // see stream
 }
 
 // errEnough ends a reading of which more is missing than is fetched at once.
@@ -211,6 +226,9 @@ func chunks(ctx context.Context, tx Tx, from, through int64, each func(id int64,
 // chunksOf is chunks, without those that useful, which sees their heads, says no to.
 func chunksOf(ctx context.Context, tx Tx, from, through int64, useful func(id int64, head []byte) (bool, error), each func(id int64, blob []byte) error) error {
 	r, _ := tx.(*reading)
+	if r != nil && r.waits {
+		return r.wait(ctx, from, through, useful, each)
+	}
 	short, last := false, int64(0)
 	if err := tx.Chunks(ctx, from, through, func(c Chunk) error {
 		if useful != nil {
@@ -253,6 +271,49 @@ func chunksOf(ctx context.Context, tx Tx, from, through int64, useful func(id in
 	if r.wanted > fetchAtOnce {
 		return errEnough
 	}
+	return nil
+}
+
+// wait is chunksOf that fetches at once what is missing.
+func (r *reading) wait(ctx context.Context, from, through int64, useful func(id int64, head []byte) (bool, error), each func(id int64, blob []byte) error) error {
+	var list, far []Chunk
+	if err := r.Chunks(ctx, from, through, func(c Chunk) error {
+		if useful != nil {
+			if ok, err := useful(c.ID, c.Blob); err != nil || !ok {
+				return err
+			}
+		}
+		if list = append(list, c); c.Volume != 0 {
+			if _, ok := r.body(c); !ok {
+				far = append(far, Chunk{ID: c.ID, Volume: c.Volume, Start: c.Start, Size: c.Size})
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if len(far) > 0 {
+		if r.shelf == nil {
+			return errNoShelf()
+		}
+		if err := r.shelf.fetch(ctx, r.Tx.VolumeNames, far, r.have); err != nil {
+			return err
+		}
+	}
+	for _, c := range list {
+		blob := c.Blob
+		if c.Volume != 0 {
+			body, ok := r.body(c)
+			if !ok {
+				return errEnough
+			}
+			blob = append(blob[:len(blob):len(blob)], body...)
+		}
+		if err := each(c.ID, blob); err != nil {
+			return err
+		}
+	}
+	clear(r.have) // it is not run again
 	return nil
 }
 
@@ -312,18 +373,15 @@ func (s *Shelf) forget(have map[spanKey][]byte) {
 }
 
 // name is the object of a volume.
-func (s *Shelf) name(ctx context.Context, db DB, volume int64) (string, error) {
+func (s *Shelf) name(ctx context.Context, names func(context.Context) (map[int64]string, error), volume int64) (string, error) {
 	s.mu.Lock()
 	name, ok := s.names[volume]
 	s.mu.Unlock()
 	if ok {
 		return name, nil
 	}
-	var all map[int64]string
-	if err := db.View(ctx, func(tx Tx) (err error) {
-		all, err = tx.VolumeNames(ctx)
-		return err
-	}); err != nil {
+	all, err := names(ctx)
+	if err != nil {
 		return "", err
 	}
 	s.mu.Lock()
@@ -364,16 +422,21 @@ func parts(list []Chunk) (all []part) {
 }
 
 // fetch brings chunks into have and the cache.
-func (s *Shelf) fetch(ctx context.Context, db DB, list []Chunk, have map[spanKey][]byte) error {
+func (s *Shelf) fetch(ctx context.Context, names func(context.Context) (map[int64]string, error), list []Chunk, have map[spanKey][]byte) error {
 	var mu sync.Mutex
+	all := parts(list)
+	objects := make([]string, len(all))
+	for i, p := range all {
+		var err error
+		if objects[i], err = s.name(ctx, names, p.volume); err != nil {
+			return err
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(fetchParallel)
-	for _, p := range parts(list) {
+	for i, p := range all {
 		group.Go(func() error {
-			name, err := s.name(ctx, db, p.volume)
-			if err != nil {
-				return err
-			}
+			name := objects[i]
 			data, err := s.Objects.Part(ctx, s.Prefix+name, p.from, p.size)
 			if muster.ErrorCode(err) == muster.CodeNotFound {
 				return errVolumeMissing(name)

@@ -30,7 +30,7 @@ func (q *Questions) Whole(ctx context.Context, ask Ask, scope string, w Whole) e
 	if w.Until.IsZero() {
 		w.Until = q.Clock().Add(muster.MaxAhead)
 	}
-	return q.DB.View(ctx, func(tx Tx) error {
+	return q.Shelf.stream(ctx, q.DB, func(tx Tx) error {
 		unsealed := map[string]*Batch{}
 		of := func(account string) *Batch {
 			if unsealed[account] == nil {

@@ -20,12 +20,16 @@ func (tx *LedgerTx) VolumeChunks(ctx context.Context, volume int64, each func(le
 }
 
 // PlaceChunk says where a chunk's bytes are from now on; CodeStale where they were not
-// in the volume was.
+// in the volume was. The row is written anew: SQLite joins pages that deletions empty,
+// and not those whose rows become short.
 func (tx *LedgerTx) PlaceChunk(ctx context.Context, was int64, c ledger.Chunk) error {
-	if c.Volume == 0 {
-		return tx.tx.exec(ctx, errStale, `UPDATE chunks SET blob = ?, volume = NULL, start = NULL, size = NULL WHERE id = ? AND coalesce(volume, 0) = ?`, c.Blob, c.ID, was)
+	if err := tx.tx.exec(ctx, errStale, `DELETE FROM chunks WHERE id = ? AND coalesce(volume, 0) = ?`, c.ID, was); err != nil {
+		return err
 	}
-	return tx.tx.exec(ctx, errStale, `UPDATE chunks SET blob = ?, volume = ?, start = ?, size = ? WHERE id = ? AND coalesce(volume, 0) = ?`, c.Blob, c.Volume, c.Start, c.Size, c.ID, was)
+	if c.Volume == 0 {
+		return tx.PutChunk(ctx, c.ID, c.Blob)
+	}
+	return tx.tx.exec(ctx, nil, `INSERT INTO chunks (id, blob, volume, start, size) VALUES (?, ?, ?, ?, ?)`, c.ID, c.Blob, c.Volume, c.Start, c.Size)
 }
 
 // Volumes are all volumes, with what is still used of each.
