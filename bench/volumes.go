@@ -34,7 +34,7 @@ func ledgerVolumes(ctx context.Context, r *run, name, dir string, owners map[str
 	if err != nil {
 		return err
 	}
-	l.now = yearStart.AddDate(1, 0, 10)
+	l.now = yearStart.AddDate(0, 0, 375)
 	clock := func() time.Time { return l.now }
 	far := &farObjects{Dir: objects.NewDir(filepath.Join(dir, "volumes"))}
 	shelf, err := ledger.NewShelf(ledger.ShelfConfig{Objects: far, Clock: clock, Fill: true})
