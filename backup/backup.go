@@ -12,16 +12,11 @@
 package backup
 
 import (
-	"bytes"
-	"context"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,8 +24,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"filippo.io/age"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/durable"
@@ -202,208 +195,6 @@ var digest = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func (s *Store) partPath(id string) string {
 	return filepath.Join(s.dir, partsDir, id[:2], id+".age")
-}
-
-// Writer makes one copy.
-type Writer struct {
-	s          *Store
-	recipients []age.Recipient
-	known      map[string]string // id -> sum, of parts that an earlier copy names
-	copy       Copy
-	Written    int64 // bytes of content that were not there yet
-	Parts, New int
-}
-
-// Begin begins a copy.
-func (s *Store) Begin(now time.Time, program string, recipients []age.Recipient) (*Writer, error) {
-	if len(recipients) == 0 {
-		return nil, muster.Errorf(muster.CodeInvalid, "a backup is sealed: name at least one recipient")
-	}
-	w := &Writer{s: s, recipients: recipients, known: map[string]string{}}
-	w.copy = Copy{Name: now.UTC().Format(setLayout), Made: now.UTC(), Program: program}
-	last, err := s.Copy("")
-	if err != nil && muster.ErrorCode(err) != muster.CodeNotFound {
-		return nil, err
-	}
-	if last != nil {
-		for _, f := range last.Files {
-			for _, p := range f.Parts {
-				w.known[p.ID] = p.Sum
-			}
-		}
-	}
-	return w, nil
-}
-
-// Add adds a file: write writes its content.
-func (w *Writer) Add(ctx context.Context, name string, write func(io.Writer) error) error {
-	f := &File{Name: name}
-	p := &parter{ctx: ctx, w: w, f: f, buf: make([]byte, 0, partBytes)}
-	if err := write(p); err != nil {
-		return err
-	}
-	if len(p.buf) > 0 {
-		if err := p.cut(); err != nil {
-			return err
-		}
-	}
-	w.copy.Files = append(w.copy.Files, *f)
-	return nil
-}
-
-// parter cuts what is written into parts.
-type parter struct {
-	ctx context.Context
-	w   *Writer
-	f   *File
-	buf []byte
-}
-
-func (p *parter) Write(b []byte) (int, error) {
-	n := len(b)
-	for len(b) > 0 {
-		k := min(len(b), partBytes-len(p.buf))
-		p.buf, b = append(p.buf, b[:k]...), b[k:]
-		if len(p.buf) == partBytes {
-			if err := p.cut(); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return n, nil
-}
-
-func (p *parter) cut() error {
-	if err := p.ctx.Err(); err != nil {
-		return err
-	}
-	id := p.w.s.name(p.buf)
-	sum, there := p.w.known[id]
-	if !there {
-		var err error
-		if sum, err = p.w.seal(id, p.buf); err != nil {
-			return err
-		}
-		p.w.known[id] = sum
-		p.w.New++
-		p.w.Written += int64(len(p.buf))
-	}
-	p.w.Parts++
-	p.f.Size += int64(len(p.buf))
-	p.f.Parts = append(p.f.Parts, Part{id, sum})
-	p.buf = p.buf[:0]
-	return nil
-}
-
-// name is the keyed digest of a part's content.
-func (s *Store) name(content []byte) string {
-	h := hmac.New(sha256.New, s.head.Salt)
-	h.Write(content)
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-// seal writes a part, synced, and reads it back.
-func (w *Writer) seal(id string, content []byte) (string, error) {
-	var sealed bytes.Buffer
-	sealed.Grow(len(content) + 4096)
-	a, err := age.Encrypt(&sealed, w.recipients...)
-	if err != nil {
-		return "", err
-	}
-	if _, err := a.Write(content); err != nil {
-		return "", err
-	}
-	if err := a.Close(); err != nil {
-		return "", err
-	}
-	path := w.s.partPath(id)
-	if err := durable.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return "", err
-	}
-	if err := durable.WriteFile(path, sealed.Bytes(), 0o600); err != nil {
-		return "", err
-	}
-	back, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	if !bytes.Equal(back, sealed.Bytes()) {
-		return "", muster.Errorf(muster.CodeUnavailable, "a part reads back as something else than was written: the target does not keep what it is given")
-	}
-	sum := sha256.Sum256(back)
-	return hex.EncodeToString(sum[:]), nil
-}
-
-// Finish writes the copy's list: from here on there is a copy.
-func (w *Writer) Finish() (*Copy, error) {
-	raw, err := json.Marshal(w.copy)
-	if err != nil {
-		return nil, err
-	}
-	path := filepath.Join(w.s.dir, setsDir, w.copy.Name+".json")
-	if _, err := os.Stat(path); err == nil {
-		return nil, muster.Errorf(muster.CodeConflict, "there is a copy of this very moment")
-	}
-	return &w.copy, durable.WriteFile(path, raw, 0o600)
-}
-
-// Check reads every sealed part of a copy and compares it with its sum; it needs no
-// identity. It returns how many bytes it read.
-func (s *Store) Check(ctx context.Context, c *Copy) (read int64, err error) {
-	for _, f := range c.Files {
-		for i, p := range f.Parts {
-			if err := ctx.Err(); err != nil {
-				return read, err
-			}
-			sealed, err := s.sealed(p)
-			if err != nil {
-				return read, fmt.Errorf("%s, part %d: %w", f.Name, i, err)
-			}
-			read += int64(len(sealed))
-		}
-	}
-	return read, nil
-}
-
-func (s *Store) sealed(p Part) ([]byte, error) {
-	sealed, err := os.ReadFile(s.partPath(p.ID))
-	if err != nil {
-		return nil, err
-	}
-	if sum := sha256.Sum256(sealed); hex.EncodeToString(sum[:]) != p.Sum {
-		return nil, muster.Errorf(muster.CodeInvalid, "it is not what was written")
-	}
-	return sealed, nil
-}
-
-// Read writes the content of a file of a copy to w.
-func (s *Store) Read(ctx context.Context, f *File, identities []age.Identity, w io.Writer) error {
-	size := int64(0)
-	for i, p := range f.Parts {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		sealed, err := s.sealed(p)
-		if err != nil {
-			return fmt.Errorf("%s, part %d: %w", f.Name, i, err)
-		}
-		r, err := age.Decrypt(bytes.NewReader(sealed), identities...)
-		if err != nil {
-			return muster.Errorf(muster.CodeInvalid, "%s, part %d does not open with this identity: %w", f.Name, i, err)
-		}
-		content, err := io.ReadAll(io.LimitReader(r, partBytes+1))
-		if err != nil || s.name(content) != p.ID {
-			return muster.Errorf(muster.CodeInvalid, "%s, part %d is not what it was", f.Name, i)
-		}
-		size += int64(len(content))
-		if _, err := w.Write(content); err != nil {
-			return err
-		}
-	}
-	if size != f.Size {
-		return muster.Errorf(muster.CodeInvalid, "%s has %d bytes and should have %d", f.Name, size, f.Size)
-	}
-	return nil
 }
 
 // Prune keeps the newest copies and removes the others, and parts that no copy names.

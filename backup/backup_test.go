@@ -124,6 +124,100 @@ func TestOnlyWhatChangedIsWritten(t *testing.T) {
 	}
 }
 
+func TestEqualPartsAreWrittenOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	content := bytes.Repeat(random(partBytes), 20)
+	c, w := b.make(b.open(), content)
+	if w.New != 1 || w.Parts != 20 {
+		t.Fatalf("%d parts, %d new", w.Parts, w.New)
+	}
+	if got, err := b.read(b.open(), c); err != nil || !bytes.Equal(got, content) {
+		t.Fatal(err)
+	}
+}
+
+func TestAPartThatRottedIsWrittenAnew(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := b.open()
+	content := random(4 * partBytes)
+	first, _ := b.make(s, content)
+	altered, lost := s.partPath(first.Files[0].Parts[1].ID), s.partPath(first.Files[0].Parts[2].ID)
+	raw, err := os.ReadFile(altered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[len(raw)/2] ^= 1
+	if err := errors.Join(os.WriteFile(altered, raw, 0o600), os.Remove(lost)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Check(t.Context(), first); err == nil {
+		t.Fatal("the damage is not seen")
+	}
+	second, w := b.make(b.open(), content)
+	if w.New != 2 {
+		t.Fatalf("%d new", w.New)
+	}
+	if _, err := s.Check(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.read(s, second); err != nil || !bytes.Equal(got, content) {
+		t.Fatal(err)
+	}
+}
+
+func TestAPartThatCannotBeWrittenEndsTheCopy(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := b.open()
+	w, err := s.Begin(b.at, "v1", []age.Recipient{b.id.Recipient()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := random(64 * partBytes)
+	// A file stands where the parts of that name have their folder.
+	if err := os.WriteFile(filepath.Dir(s.partPath(s.name(content[5*partBytes:6*partBytes]))), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Add(t.Context(), "x.db", func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	}); err == nil || errors.Is(err, context.Canceled) {
+		t.Fatalf("%v", err)
+	}
+	if names, err := s.Copies(); err != nil || len(names) != 0 {
+		t.Fatalf("%v, %v", names, err)
+	}
+}
+
+func TestNamesAreDurableBeforeACopyNamesThem(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := b.open()
+	w, err := s.Begin(b.at, "v1", []age.Recipient{b.id.Recipient()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := random(partBytes)
+	if err := w.Add(t.Context(), "x.db", func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	// Where a folder cannot be synced there is no copy.
+	if err := os.RemoveAll(filepath.Dir(s.partPath(s.name(content)))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Finish(); err == nil {
+		t.Fatal("a copy names what is not there")
+	}
+	if names, err := s.Copies(); err != nil || len(names) != 0 {
+		t.Fatalf("%v, %v", names, err)
+	}
+}
+
 func TestPruneLeavesWhatCopiesName(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -46,6 +46,15 @@ func Write(path string, perm fs.FileMode, fn func(io.Writer) error) error {
 	return write(system{}, path, perm, fn)
 }
 
+// WriteUnsettled is WriteFile but for its last step: the bytes are durable, their name
+// is so once SyncDir of the folder has returned. For many files of one folder.
+func WriteUnsettled(path string, data []byte, perm fs.FileMode) error {
+	return place(system{}, path, perm, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
 func writeFile(d disk, path string, data []byte, perm fs.FileMode) error {
 	return write(d, path, perm, func(w io.Writer) error {
 		_, err := w.Write(data)
@@ -54,8 +63,14 @@ func writeFile(d disk, path string, data []byte, perm fs.FileMode) error {
 }
 
 func write(d disk, path string, perm fs.FileMode, fn func(io.Writer) error) error {
-	dir := filepath.Dir(path)
-	f, err := d.create(dir, perm)
+	if err := place(d, path, perm, fn); err != nil {
+		return err
+	}
+	return d.syncDir(filepath.Dir(path))
+}
+
+func place(d disk, path string, perm fs.FileMode, fn func(io.Writer) error) error {
+	f, err := d.create(filepath.Dir(path), perm)
 	if err != nil {
 		return err
 	}
@@ -70,9 +85,8 @@ func write(d disk, path string, perm fs.FileMode, fn func(io.Writer) error) erro
 	}
 	if err != nil {
 		d.remove(f.Name()) // a leftover is harmless; the first error is the one to tell
-		return err
 	}
-	return d.syncDir(dir)
+	return err
 }
 
 // SyncDir makes the names in dir outlive a power cut.

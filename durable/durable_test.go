@@ -2,6 +2,7 @@ package durable
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -122,6 +123,29 @@ func TestFailedWriteLeavesOldOrNewWhole(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestUnsettledWritesAreWholeAndTheirBytesSynced(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "f")
+	content := func(w io.Writer) error {
+		_, err := w.Write([]byte("new"))
+		return err
+	}
+	for _, step := range []string{"create", "write", "sync", "close", "rename"} {
+		if err := place(broken{step: step}, path, 0o600, content); !errors.Is(err, errDisk) {
+			t.Fatalf("failure at %s was not told: %v", step, err)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Fatalf("a part is there after a failure at %s", step)
+		}
+	}
+	if err := WriteUnsettled(path, []byte("new"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "new" {
+		t.Fatalf("%q, %v", got, err)
 	}
 }
 

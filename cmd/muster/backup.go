@@ -167,9 +167,6 @@ func makeBackup(ctx context.Context, t terminal, c Config, config, kind, dir str
 	if err != nil {
 		return err
 	}
-	if _, err := s.Check(ctx, done); err != nil {
-		return err
-	}
 	if keep > 0 {
 		if _, _, err := s.Prune(keep); err != nil {
 			return err

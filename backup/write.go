@@ -1,0 +1,257 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"filippo.io/age"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/durable"
+)
+
+// atOnce is how many parts are worked on at the same time: more than there are cores,
+// because each waits for the disk, and syncs that wait together cost one.
+const atOnce = 8
+
+// Writer makes one copy. Its numbers are whole after Finish.
+type Writer struct {
+	s          *Store
+	recipients []age.Recipient
+	known      map[string]string // id -> sum, of parts that an earlier copy names
+	copy       Copy
+	buffers    sync.Pool // of *[]byte, each partBytes
+
+	mu         sync.Mutex // of what follows
+	made       map[string]*made
+	folders    map[string]bool // in which a part's name is not durable yet
+	Written    int64           // bytes of content that were not there yet
+	Parts, New int
+}
+
+// made is a part of this copy; equal ones are made once.
+type made struct {
+	once sync.Once
+	sum  string
+	err  error
+}
+
+// Begin begins a copy.
+func (s *Store) Begin(now time.Time, program string, recipients []age.Recipient) (*Writer, error) {
+	if len(recipients) == 0 {
+		return nil, muster.Errorf(muster.CodeInvalid, "a backup is sealed: name at least one recipient")
+	}
+	w := &Writer{s: s, recipients: recipients, known: map[string]string{}, made: map[string]*made{}, folders: map[string]bool{}}
+	w.buffers.New = func() any {
+		b := make([]byte, 0, partBytes)
+		return &b
+	}
+	w.copy = Copy{Name: now.UTC().Format(setLayout), Made: now.UTC(), Program: program}
+	last, err := s.Copy("")
+	if err != nil && muster.ErrorCode(err) != muster.CodeNotFound {
+		return nil, err
+	}
+	if last != nil {
+		for _, f := range last.Files {
+			for _, p := range f.Parts {
+				w.known[p.ID] = p.Sum
+			}
+		}
+	}
+	return w, nil
+}
+
+// Add adds a file: write writes its content.
+func (w *Writer) Add(ctx context.Context, name string, write func(io.Writer) error) error {
+	p := &parter{w: w}
+	p.work, p.ctx = errgroup.WithContext(ctx)
+	p.work.SetLimit(atOnce)
+	err := write(p)
+	if err == nil {
+		err = p.cut()
+	}
+	if failed := p.work.Wait(); failed != nil { // of which write has heard at most that it should stop
+		err = failed
+	}
+	if err != nil {
+		return err
+	}
+	f := File{Name: name, Size: p.size}
+	for _, part := range p.parts {
+		f.Parts = append(f.Parts, *part)
+	}
+	w.Parts += len(f.Parts)
+	w.copy.Files = append(w.copy.Files, f)
+	return nil
+}
+
+// parter cuts what is written into parts, which others make.
+type parter struct {
+	ctx   context.Context
+	w     *Writer
+	work  *errgroup.Group
+	buf   *[]byte
+	size  int64
+	parts []*Part
+}
+
+func (p *parter) Write(b []byte) (int, error) {
+	n := len(b)
+	for len(b) > 0 {
+		if p.buf == nil {
+			p.buf = p.w.buffers.Get().(*[]byte)
+		}
+		k := min(len(b), partBytes-len(*p.buf))
+		*p.buf, b = append(*p.buf, b[:k]...), b[k:]
+		if len(*p.buf) == partBytes {
+			if err := p.cut(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return n, nil
+}
+
+func (p *parter) cut() error {
+	if err := p.ctx.Err(); err != nil {
+		return err
+	}
+	if p.buf == nil {
+		return nil
+	}
+	content, part := p.buf, &Part{}
+	p.buf, p.parts = nil, append(p.parts, part)
+	p.size += int64(len(*content))
+	p.work.Go(func() (err error) {
+		defer p.w.release(content)
+		*part, err = p.w.part(*content)
+		return err
+	})
+	return nil
+}
+
+func (w *Writer) release(b *[]byte) {
+	*b = (*b)[:0]
+	w.buffers.Put(b)
+}
+
+// part makes a part, or finds that it is there.
+func (w *Writer) part(content []byte) (Part, error) {
+	id := w.s.name(content)
+	w.mu.Lock()
+	m := w.made[id]
+	if m == nil {
+		m = &made{}
+		w.made[id] = m
+	}
+	w.mu.Unlock()
+	m.once.Do(func() {
+		// One that is there is read too. Where it is not what was written, it is made anew.
+		if sum, there := w.known[id]; there && w.s.holds(Part{id, sum}) {
+			m.sum = sum
+			return
+		}
+		m.sum, m.err = w.seal(id, content)
+	})
+	return Part{id, m.sum}, m.err
+}
+
+// seal writes a part, synced but for its name, and reads it back.
+func (w *Writer) seal(id string, content []byte) (string, error) {
+	// Of a part and what sealing adds to it: a header a recipient, a tag in 64 KiB.
+	sealed := bytes.NewBuffer(make([]byte, 0, len(content)+len(content)/1024+4096))
+	a, err := age.Encrypt(sealed, w.recipients...)
+	if err != nil {
+		return "", err
+	}
+	if _, err := a.Write(content); err != nil {
+		return "", err
+	}
+	if err := a.Close(); err != nil {
+		return "", err
+	}
+	path := w.s.partPath(id)
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	if err := durable.WriteUnsettled(path, sealed.Bytes(), 0o600); err != nil {
+		return "", err
+	}
+	if err := same(path, sealed.Bytes()); err != nil {
+		return "", err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.folders[filepath.Dir(path)] = true
+	w.New++
+	w.Written += int64(len(content))
+	sum := sha256.Sum256(sealed.Bytes())
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// same reads a file back and compares it with what was written.
+func same(path string, want []byte) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var some [32 << 10]byte
+	for {
+		n, err := f.Read(some[:])
+		if n > len(want) || !bytes.Equal(some[:n], want[:n]) || err == io.EOF && len(want) > 0 {
+			return muster.Errorf(muster.CodeUnavailable, "a part reads back as something else than was written: the target does not keep what it is given")
+		}
+		want = want[n:]
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// settle makes the names of the new parts durable.
+func (w *Writer) settle() error {
+	if len(w.folders) == 0 {
+		return nil
+	}
+	for _, dir := range append(slices.Sorted(maps.Keys(w.folders)), filepath.Join(w.s.dir, partsDir)) {
+		if err := durable.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	clear(w.folders)
+	return nil
+}
+
+// Finish writes the copy's list: from here on there is a copy. Every part of it was
+// read, and outlives a power cut.
+func (w *Writer) Finish() (*Copy, error) {
+	if err := w.settle(); err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(w.copy)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(w.s.dir, setsDir, w.copy.Name+".json")
+	if _, err := os.Stat(path); err == nil {
+		return nil, muster.Errorf(muster.CodeConflict, "there is a copy of this very moment")
+	}
+	return &w.copy, durable.WriteFile(path, raw, 0o600)
+}
