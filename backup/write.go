@@ -34,6 +34,7 @@ type Writer struct {
 	known      map[string]string // id -> sum, of parts that an earlier copy names
 	copy       Copy
 	buffers    sync.Pool // of *[]byte, each partBytes
+	sealed     sync.Pool // of *bytes.Buffer
 
 	mu         sync.Mutex // of what follows
 	made       map[string]*made
@@ -59,6 +60,7 @@ func (s *Store) Begin(now time.Time, program string, recipients []age.Recipient)
 		b := make([]byte, 0, partBytes)
 		return &b
 	}
+	w.sealed.New = func() any { return &bytes.Buffer{} }
 	w.copy = Copy{Name: now.UTC().Format(setLayout), Made: now.UTC(), Program: program}
 	last, err := s.Copy("")
 	if err != nil && muster.ErrorCode(err) != muster.CodeNotFound {
@@ -171,8 +173,10 @@ func (w *Writer) part(content []byte) (Part, error) {
 
 // seal writes a part, synced but for its name, and reads it back.
 func (w *Writer) seal(id string, content []byte) (string, error) {
-	// Of a part and what sealing adds to it: a header a recipient, a tag in 64 KiB.
-	sealed := bytes.NewBuffer(make([]byte, 0, len(content)+len(content)/1024+4096))
+	sealed := w.sealed.Get().(*bytes.Buffer)
+	defer w.sealed.Put(sealed)
+	sealed.Reset()
+	sealed.Grow(len(content) + 64<<10) // what sealing adds: a header for each recipient, tags
 	a, err := age.Encrypt(sealed, w.recipients...)
 	if err != nil {
 		return "", err
