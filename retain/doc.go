@@ -45,17 +45,19 @@ type Ages interface {
 	PutErasure(ctx context.Context, e *muster.Erasure) error
 }
 
-// Rows are what a file consists of.
+// Rows are what files consist of. Customers are named many at a time, so that what an
+// erasure costs is the rows and not the questions.
 type Rows interface {
 	Customer(ctx context.Context, id string) (*muster.CustomerRecord, error)
+	TheseCustomers(ctx context.Context, ids ...string) ([]*muster.CustomerRecord, error)
 	PutCustomer(ctx context.Context, r *muster.CustomerRecord) error
-	Subjects(ctx context.Context, customer string) ([]*muster.SubjectRecord, error)
-	FactsOf(ctx context.Context, customer string) (map[string][]byte, error)
+	KeysOf(ctx context.Context, customers ...string) ([]string, error)
+	FactsOf(ctx context.Context, customers ...string) (map[string][]byte, error)
 	PutFacts(ctx context.Context, decision string, blob []byte) error
-	EraseIdentity(ctx context.Context, customer string) error
-	EraseClaims(ctx context.Context, customer string) error
-	EraseEvidence(ctx context.Context, customer string) error
-	EraseHits(ctx context.Context, customer string) error
+	EraseIdentity(ctx context.Context, customers ...string) error
+	EraseClaims(ctx context.Context, customers ...string) error
+	EraseEvidence(ctx context.Context, customers ...string) error
+	EraseHits(ctx context.Context, customers ...string) error
 }
 
 // Records are what is kept one by one.

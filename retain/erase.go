@@ -2,6 +2,7 @@ package retain
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/muster-cip/muster"
@@ -26,31 +27,44 @@ func (s *Service) begin(ctx context.Context, e *muster.Erasure) error {
 	})
 }
 
-// keyed reports whether the keys of a file's people go with these classes.
-func keyed(classes []string) bool {
-	return slices.ContainsFunc(classes, func(c string) bool {
-		return c == muster.ClassIdentity || c == muster.ClassRefused || c == muster.ClassAbandoned
-	})
+// parts are an erasure's customers, by what of their files goes.
+type parts struct {
+	all, keyed, claims, evidence, hits []string
+	classes                            map[string][]string // by customer
+}
+
+func partsOf(e *muster.Erasure) *parts {
+	p := &parts{classes: map[string][]string{}}
+	for _, it := range e.Items {
+		gone := func(classes ...string) bool {
+			return slices.ContainsFunc(classes, func(c string) bool { return slices.Contains(it.Classes, c) })
+		}
+		whole := gone(muster.ClassRefused, muster.ClassAbandoned)
+		p.all, p.classes[it.Customer] = append(p.all, it.Customer), it.Classes
+		switch {
+		case whole || gone(muster.ClassIdentity): // the people's keys go
+			p.keyed = append(p.keyed, it.Customer)
+		case gone(muster.ClassClaims):
+			p.claims = append(p.claims, it.Customer)
+		}
+		if whole || gone(muster.ClassEvidence) {
+			p.evidence = append(p.evidence, it.Customer)
+		}
+		if whole || gone(muster.ClassHits) {
+			p.hits = append(p.hits, it.Customer)
+		}
+	}
+	return p
 }
 
 // finish carries out an erasure that was begun: keys first, synced, then rows. It
 // may be called again after any failure.
 func (s *Service) finish(ctx context.Context, e *muster.Erasure) error {
+	p := partsOf(e)
 	var keys []string
-	if err := s.DB.View(ctx, func(tx Tx) error {
-		for _, it := range e.Items {
-			if !keyed(it.Classes) {
-				continue
-			}
-			people, err := tx.Subjects(ctx, it.Customer)
-			if err != nil {
-				return err
-			}
-			for _, p := range people {
-				keys = append(keys, p.Key)
-			}
-		}
-		return nil
+	if err := s.DB.View(ctx, func(tx Tx) (err error) {
+		keys, err = tx.KeysOf(ctx, p.keyed...)
+		return err
 	}); err != nil {
 		return err
 	}
@@ -58,14 +72,12 @@ func (s *Service) finish(ctx context.Context, e *muster.Erasure) error {
 		return err
 	}
 	return s.DB.InTx(ctx, func(tx Tx) error {
+		if err := p.erase(ctx, tx, keys); err != nil {
+			return err
+		}
 		now, err := tx.Erasure(ctx, e.ID)
 		if err != nil || now.State == muster.ErasureDone {
-			return err // another process was faster, and what came onto the files since stays
-		}
-		for _, it := range e.Items {
-			if err := s.eraseFile(ctx, tx, it); err != nil {
-				return err
-			}
+			return err // another process was faster
 		}
 		now.State, now.Done = muster.ErasureDone, tx.Now()
 		if err := tx.PutErasure(ctx, now); err != nil {
@@ -75,67 +87,64 @@ func (s *Service) finish(ctx context.Context, e *muster.Erasure) error {
 	})
 }
 
-// eraseFile removes the rows of some classes of a file. What is gone already is no error.
-func (s *Service) eraseFile(ctx context.Context, tx Tx, it muster.ErasureItem) error {
-	c, err := tx.Customer(ctx, it.Customer)
+// erase removes the rows. What is gone already is no error.
+func (p *parts) erase(ctx context.Context, tx Tx, keys []string) error {
+	if err := p.eraseFacts(ctx, tx, keys); err != nil {
+		return err
+	}
+	if err := tx.EraseIdentity(ctx, p.keyed...); err != nil {
+		return err
+	}
+	if err := tx.EraseClaims(ctx, p.claims...); err != nil {
+		return err
+	}
+	if err := tx.EraseEvidence(ctx, p.evidence...); err != nil {
+		return err
+	}
+	if err := tx.EraseHits(ctx, p.hits...); err != nil {
+		return err
+	}
+	files, err := tx.TheseCustomers(ctx, p.all...)
 	if err != nil {
 		return err
 	}
-	gone := func(class string) bool { return slices.Contains(it.Classes, class) }
-	if keyed(it.Classes) {
-		if err := s.eraseFacts(ctx, tx, it.Customer); err != nil {
-			return err
-		}
-		if err := tx.EraseIdentity(ctx, it.Customer); err != nil {
-			return err
-		}
-	} else if gone(muster.ClassClaims) {
-		if err := tx.EraseClaims(ctx, it.Customer); err != nil {
-			return err
-		}
+	if len(files) != len(p.classes) {
+		return muster.Errorf(muster.CodeNotFound, "there is no such customer")
 	}
-	if gone(muster.ClassEvidence) || gone(muster.ClassRefused) || gone(muster.ClassAbandoned) {
-		if err := tx.EraseEvidence(ctx, it.Customer); err != nil {
-			return err
+	for _, c := range files {
+		changed := false
+		for _, class := range p.classes[c.ID] {
+			if !slices.Contains(c.Gone, class) {
+				c.Gone, changed = append(c.Gone, class), true
+			}
 		}
-	}
-	if gone(muster.ClassHits) || gone(muster.ClassRefused) || gone(muster.ClassAbandoned) {
-		if err := tx.EraseHits(ctx, it.Customer); err != nil {
+		if !changed {
+			continue
+		}
+		if err := tx.PutCustomer(ctx, c); err != nil {
 			return err
 		}
 	}
-	changed := false
-	for _, class := range it.Classes {
-		if !slices.Contains(c.Gone, class) {
-			c.Gone, changed = append(c.Gone, class), true
-		}
-	}
-	if !changed {
-		return nil
-	}
-	return tx.PutCustomer(ctx, c)
+	return nil
 }
 
 // eraseFacts frees the room of the parts of facts whose keys are gone. Their
 // commitments stay: a decision can still be proven to have been made on them.
-func (s *Service) eraseFacts(ctx context.Context, tx Tx, customer string) error {
-	people, err := tx.Subjects(ctx, customer)
+func (p *parts) eraseFacts(ctx context.Context, tx Tx, keys []string) error {
+	facts, err := tx.FactsOf(ctx, p.keyed...)
 	if err != nil {
 		return err
 	}
-	keys := make([]string, len(people))
-	for i, p := range people {
-		keys[i] = p.Key
+	gone := make(map[string]bool, len(keys))
+	for _, id := range keys {
+		gone[id] = true
 	}
-	facts, err := tx.FactsOf(ctx, customer)
-	if err != nil {
-		return err
-	}
-	for id, blob := range facts {
+	for _, id := range slices.Sorted(maps.Keys(facts)) { // in their order on disk
+		blob := facts[id]
 		if len(blob) == 0 {
 			continue
 		}
-		left, err := vault.EraseFacts(blob, keys)
+		left, err := vault.EraseFacts(blob, gone)
 		if err != nil {
 			return err
 		}

@@ -25,6 +25,8 @@ type ClassPlan struct {
 	Packs map[string]int64 `json:"packs,omitempty"` // whose period was the longest
 }
 
+// filesInAPage is how many files are read at a time where all are looked at; where
+// some of them are erased, no more are read than one erasure holds.
 const filesInAPage = 5000
 
 // Preview says what would go at that instant, by class. Nothing is written.
@@ -34,7 +36,7 @@ func (s *Service) Preview(ctx context.Context, at time.Time) (*Preview, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.pages(ctx, "", func(files []muster.FileAge, accessed map[string]time.Time) (bool, error) {
+	err = s.pages(ctx, "", filesInAPage, func(files []muster.FileAge, accessed map[string]time.Time) (bool, error) {
 		for i := range files {
 			f := &files[i]
 			out.Files++
@@ -120,13 +122,13 @@ func (s *Service) planAt(ctx context.Context, at time.Time) (p *plan, err error)
 	return p, err
 }
 
-// pages walks all files after a customer, each page in a view of its own; each returns
-// false to stop.
-func (s *Service) pages(ctx context.Context, after string, each func(files []muster.FileAge, accessed map[string]time.Time) (bool, error)) error {
+// pages walks all files after a customer, so many at a time, each page in a view of its
+// own; each returns false to stop.
+func (s *Service) pages(ctx context.Context, after string, size int, each func(files []muster.FileAge, accessed map[string]time.Time) (bool, error)) error {
 	for {
 		var files []muster.FileAge
 		if err := s.DB.View(ctx, func(tx Tx) (err error) {
-			files, err = tx.FileAges(ctx, muster.Page{After: after, Limit: filesInAPage})
+			files, err = tx.FileAges(ctx, muster.Page{After: after, Limit: size})
 			return err
 		}); err != nil || len(files) == 0 {
 			return err

@@ -157,7 +157,7 @@ func (s *Service) files(ctx context.Context, c *Cursor) error {
 	}
 	e := &muster.Erasure{Ground: muster.GroundExpired, Due: p.at}
 	end := true
-	if err := s.pages(ctx, c.After, func(files []muster.FileAge, accessed map[string]time.Time) (bool, error) {
+	if err := s.pages(ctx, c.After, filesAtOnce, func(files []muster.FileAge, accessed map[string]time.Time) (bool, error) {
 		for i := range files {
 			f := &files[i]
 			it := muster.ErasureItem{Customer: f.Customer}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"strings"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/vault"
@@ -133,44 +132,32 @@ func scanKey(r row) (k vault.KeyRow, err error) {
 	return k, nil
 }
 
+const keyColumns = `id, handle, epoch, wrapped`
+
 // Keys returns the rows of those ids that exist.
 func (k *Keys) Keys(ctx context.Context, ids []string) ([]vault.KeyRow, error) {
-	return k.in(ctx, "id", len(ids), func(i int) any { return ids[i] })
+	return keysIn(ctx, k, "id", ids)
 }
 
 // ByHandle returns the rows of those handles that exist.
 func (k *Keys) ByHandle(ctx context.Context, handles [][16]byte) ([]vault.KeyRow, error) {
-	return k.in(ctx, "handle", len(handles), func(i int) any { return handles[i][:] })
+	values := make([][]byte, len(handles))
+	for i := range handles {
+		values[i] = handles[i][:]
+	}
+	return keysIn(ctx, k, "handle", values)
 }
 
-// in reads the rows whose column is one of n values. Lists are padded to one of few
-// lengths, so that few statements are prepared.
-func (k *Keys) in(ctx context.Context, column string, n int, value func(int) any) (found []vault.KeyRow, err error) {
-	if n == 0 {
+func keysIn[T any](ctx context.Context, k *Keys, column string, values []T) (found []vault.KeyRow, err error) {
+	if len(values) == 0 {
 		return nil, nil
 	}
 	err = k.db.View(ctx, func(tx *Tx) error {
-		for from := 0; from < n; {
-			width := 1
-			if n-from > 1 {
-				width = 16
-			}
-			if n-from > 16 {
-				width = 256
-			}
-			args := make([]any, width)
-			for i := range args {
-				args[i] = value(min(from+i, n-1))
-			}
-			rows, err := all(ctx, tx, scanKey, `SELECT id, handle, epoch, wrapped FROM subject_keys WHERE `+column+
-				` IN (?`+strings.Repeat(", ?", width-1)+`)`, args...)
-			if err != nil {
-				return err
-			}
+		return inLists(values, func(marks string, args []any) error {
+			rows, err := all(ctx, tx, scanKey, `SELECT `+keyColumns+` FROM subject_keys WHERE `+column+` IN `+marks, args...)
 			found = append(found, rows...)
-			from += width
-		}
-		return nil
+			return err
+		})
 	})
 	return found, err
 }
@@ -178,12 +165,9 @@ func (k *Keys) in(ctx context.Context, column string, n int, value func(int) any
 // Delete destroys rows.
 func (k *Keys) Delete(ctx context.Context, ids []string) error {
 	if err := k.db.InTx(ctx, func(tx *Tx) error {
-		for _, id := range ids {
-			if err := tx.exec(ctx, nil, `DELETE FROM subject_keys WHERE id = ?`, id); err != nil {
-				return err
-			}
-		}
-		return nil
+		return inLists(ids, func(marks string, args []any) error {
+			return tx.exec(ctx, nil, `DELETE FROM subject_keys WHERE id IN `+marks, args...)
+		})
 	}); err != nil {
 		return err
 	}
@@ -193,7 +177,7 @@ func (k *Keys) Delete(ctx context.Context, ids []string) error {
 // Scan returns rows with id > after in rising order, at most limit; of one epoch, or (0) of all.
 func (k *Keys) Scan(ctx context.Context, epoch int, after string, limit int) (rows []vault.KeyRow, err error) {
 	err = k.db.View(ctx, func(tx *Tx) error {
-		rows, err = all(ctx, tx, scanKey, `SELECT id, handle, epoch, wrapped FROM subject_keys
+		rows, err = all(ctx, tx, scanKey, `SELECT `+keyColumns+` FROM subject_keys
 			WHERE id > ? AND (? = 0 OR epoch = ?) ORDER BY id LIMIT ?`, after, epoch, epoch, limit)
 		return err
 	})

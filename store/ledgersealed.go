@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/muster-cip/muster"
@@ -66,29 +65,10 @@ func scanHolder(r row) (h ledger.Holder, err error) {
 	return h, r.scan(&h.Number, &h.Account, &h.Subject, &h.KeyID)
 }
 
-// inLists calls read with lists of few lengths, so that few statements are prepared.
-func inLists(n int, value func(int) any, read func(marks string, args []any) error) error {
-	for from := 0; from < n; {
-		width := 1
-		if n-from > 1 {
-			width = 200
-		}
-		args := make([]any, width)
-		for i := range args {
-			args[i] = value(min(from+i, n-1))
-		}
-		if err := read("?"+strings.Repeat(", ?", width-1), args); err != nil {
-			return err
-		}
-		from += width
-	}
-	return nil
-}
-
 // HoldersOf are the holders of accounts; unknown ones are absent.
 func (tx *LedgerTx) HoldersOf(ctx context.Context, accounts []string) (found []ledger.Holder, err error) {
-	return found, inLists(len(accounts), func(i int) any { return accounts[i] }, func(marks string, args []any) error {
-		rows, err := all(ctx, tx.tx, scanHolder, readHolder+` WHERE account IN (`+marks+`)`, args...)
+	return found, inLists(accounts, func(marks string, args []any) error {
+		rows, err := all(ctx, tx.tx, scanHolder, readHolder+` WHERE account IN `+marks, args...)
 		found = append(found, rows...)
 		return err
 	})
@@ -96,8 +76,8 @@ func (tx *LedgerTx) HoldersOf(ctx context.Context, accounts []string) (found []l
 
 // HoldersNumbered are the holders of numbers; those that lead nowhere are absent.
 func (tx *LedgerTx) HoldersNumbered(ctx context.Context, numbers []int64) (found []ledger.Holder, err error) {
-	return found, inLists(len(numbers), func(i int) any { return numbers[i] }, func(marks string, args []any) error {
-		rows, err := all(ctx, tx.tx, scanHolder, readHolder+` WHERE number IN (`+marks+`)`, args...)
+	return found, inLists(numbers, func(marks string, args []any) error {
+		rows, err := all(ctx, tx.tx, scanHolder, readHolder+` WHERE number IN `+marks, args...)
 		found = append(found, rows...)
 		return err
 	})
@@ -209,10 +189,10 @@ func (tx *LedgerTx) DropBlocks(ctx context.Context, from, through int64) error {
 // customer's own. Accounts that are erased or unknown are absent.
 func (a LedgerAccounts) AccountHolders(ctx context.Context, accounts []string) (found []ledger.Holder, err error) {
 	err = a.db.View(ctx, func(tx *Tx) error {
-		return inLists(len(accounts), func(i int) any { return accounts[i] }, func(marks string, args []any) error {
+		return inLists(accounts, func(marks string, args []any) error {
 			rows, err := all(ctx, tx, func(r row) (h ledger.Holder, err error) { return h, r.scan(&h.Account, &h.Subject, &h.KeyID) },
 				`SELECT a.id, s.id, s.sealed_under FROM accounts a JOIN subjects s ON s.customer = a.customer
-				WHERE s.role = 'customer' AND s.erased = 0 AND a.id IN (`+marks+`)`, args...)
+				WHERE s.role = 'customer' AND s.erased = 0 AND a.id IN `+marks, args...)
 			found = append(found, rows...)
 			return err
 		})
@@ -237,13 +217,13 @@ func (a LedgerAccounts) CustomerAccounts(ctx context.Context, customers []string
 func (a LedgerAccounts) pairs(ctx context.Context, keys []string, q string, each func(string, string)) error {
 	keys = slices.Compact(slices.Sorted(slices.Values(keys))) // a row must not come twice
 	return a.db.View(ctx, func(tx *Tx) error {
-		return inLists(len(keys), func(i int) any { return keys[i] }, func(marks string, args []any) error {
+		return inLists(keys, func(marks string, args []any) error {
 			return tx.query(ctx, func(r row) error {
 				var x, y string
 				err := r.scan(&x, &y)
 				each(x, y)
 				return err
-			}, q+`(`+marks+`)`, args...)
+			}, q+marks, args...)
 		})
 	})
 }

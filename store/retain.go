@@ -177,49 +177,82 @@ func (tx *Tx) PutErasure(ctx context.Context, e *muster.Erasure) error {
 		e.ID, e.State, e.Ground, items, e.Proposed, e.Proposer, e.Approver, e.Due, e.Done)
 }
 
-// EraseIdentity removes what is sealed under the keys of a customer's people, and the
+// EraseIdentity removes what is sealed under the keys of customers' people, and the
 // codes that were sent to them. Their rows stay, marked; the keys are destroyed before.
-func (tx *Tx) EraseIdentity(ctx context.Context, customer string) error {
-	for _, q := range []string{
-		`DELETE FROM claims WHERE subject IN (SELECT id FROM subjects WHERE customer = ?)`,
-		`DELETE FROM measure_matches WHERE account IN (SELECT id FROM accounts WHERE customer = ?)`,
-		`DELETE FROM challenges WHERE application IN (SELECT id FROM applications WHERE customer = ?)`,
-		`UPDATE evidence SET sealed = NULL WHERE subject IN (SELECT id FROM subjects WHERE customer = ?)`,
-		`UPDATE hits SET found = NULL, finding = NULL WHERE customer = ?`,
-	} {
-		if err := tx.exec(ctx, nil, q, customer); err != nil {
+func (tx *Tx) EraseIdentity(ctx context.Context, customers ...string) error {
+	return inLists(customers, func(marks string, args []any) error {
+		for _, q := range []string{
+			`DELETE FROM claims WHERE subject IN (SELECT id FROM subjects WHERE customer IN `,
+			`DELETE FROM measure_matches WHERE account IN (SELECT id FROM accounts WHERE customer IN `,
+			`DELETE FROM challenges WHERE application IN (SELECT id FROM applications WHERE customer IN `,
+			`UPDATE evidence SET sealed = NULL WHERE subject IN (SELECT id FROM subjects WHERE customer IN `,
+		} {
+			if err := tx.exec(ctx, nil, q+marks+`)`, args...); err != nil {
+				return err
+			}
+		}
+		if err := tx.exec(ctx, nil, `UPDATE hits SET found = NULL, finding = NULL WHERE customer IN `+marks, args...); err != nil {
 			return err
 		}
-	}
-	return tx.exec(ctx, nil, `UPDATE subjects SET erased = ?, changed = '' WHERE customer = ? AND erased = 0`, tx.now, customer)
+		return tx.exec(ctx, nil, `UPDATE subjects SET erased = ?, changed = '' WHERE erased = 0 AND customer IN `+marks, append([]any{tx.now}, args...)...)
+	})
 }
 
 // EraseClaims removes the revisions before each subject's latest.
-func (tx *Tx) EraseClaims(ctx context.Context, customer string) error {
-	return tx.exec(ctx, nil, `DELETE FROM claims WHERE subject IN (SELECT id FROM subjects WHERE customer = ?)
-		AND revision < (SELECT max(c.revision) FROM claims c WHERE c.subject = claims.subject)`, customer)
+func (tx *Tx) EraseClaims(ctx context.Context, customers ...string) error {
+	return inLists(customers, func(marks string, args []any) error {
+		return tx.exec(ctx, nil, `DELETE FROM claims WHERE subject IN (SELECT id FROM subjects WHERE customer IN `+marks+`)
+			AND revision < (SELECT max(c.revision) FROM claims c WHERE c.subject = claims.subject)`, args...)
+	})
 }
 
-// EraseEvidence removes what was found about a customer's people.
-func (tx *Tx) EraseEvidence(ctx context.Context, customer string) error {
-	return tx.exec(ctx, nil, `DELETE FROM evidence WHERE subject IN (SELECT id FROM subjects WHERE customer = ?)`, customer)
+// EraseEvidence removes what was found about customers' people.
+func (tx *Tx) EraseEvidence(ctx context.Context, customers ...string) error {
+	return inLists(customers, func(marks string, args []any) error {
+		return tx.exec(ctx, nil, `DELETE FROM evidence WHERE subject IN (SELECT id FROM subjects WHERE customer IN `+marks+`)`, args...)
+	})
 }
 
-// EraseHits removes the list entries that came close to a customer's people.
-func (tx *Tx) EraseHits(ctx context.Context, customer string) error {
-	return tx.exec(ctx, nil, `DELETE FROM hits WHERE customer = ?`, customer)
+// EraseHits removes the list entries that came close to customers' people.
+func (tx *Tx) EraseHits(ctx context.Context, customers ...string) error {
+	return inLists(customers, func(marks string, args []any) error {
+		return tx.exec(ctx, nil, `DELETE FROM hits WHERE customer IN `+marks, args...)
+	})
 }
 
-// FactsOf lists the sealed facts of the decisions on a customer's file, by decision.
-func (tx *Tx) FactsOf(ctx context.Context, customer string) (map[string][]byte, error) {
-	facts := map[string][]byte{}
-	return facts, tx.query(ctx, func(r row) error {
-		var id string
-		var blob []byte
-		err := r.scan(&id, &blob)
-		facts[id] = blob
+// KeysOf lists the keys of customers' people.
+func (tx *Tx) KeysOf(ctx context.Context, customers ...string) (keys []string, err error) {
+	return keys, inLists(customers, func(marks string, args []any) error {
+		return tx.query(ctx, func(r row) error {
+			var key string
+			err := r.scan(&key)
+			keys = append(keys, key)
+			return err
+		}, `SELECT sealed_under FROM subjects WHERE customer IN `+marks+` ORDER BY customer, id`, args...)
+	})
+}
+
+// TheseCustomers finds customers; one that is not there is absent.
+func (tx *Tx) TheseCustomers(ctx context.Context, ids ...string) (found []*muster.CustomerRecord, err error) {
+	return found, inLists(ids, func(marks string, args []any) error {
+		some, err := all(ctx, tx, scanCustomer, `SELECT `+customerColumns+` FROM customers WHERE id IN `+marks, args...)
+		found = append(found, some...)
 		return err
-	}, `SELECT id, facts FROM decisions WHERE customer = ?`, customer)
+	})
+}
+
+// FactsOf lists the sealed facts of the decisions on customers' files, by decision.
+func (tx *Tx) FactsOf(ctx context.Context, customers ...string) (map[string][]byte, error) {
+	facts := map[string][]byte{}
+	return facts, inLists(customers, func(marks string, args []any) error {
+		return tx.query(ctx, func(r row) error {
+			var id string
+			var blob []byte
+			err := r.scan(&id, &blob)
+			facts[id] = blob
+			return err
+		}, `SELECT id, facts FROM decisions WHERE customer IN `+marks, args...)
+	})
 }
 
 // PutFacts replaces the sealed facts of a decision by what is left of them.

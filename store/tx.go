@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/muster-cip/muster"
@@ -204,6 +205,29 @@ func all[T any](ctx context.Context, tx *Tx, scan func(row) (T, error), q string
 }
 
 func scanInt(r row) (n int64, err error) { return n, r.scan(&n) }
+
+// inLists calls fn with the values in lists for IN, which have one of few lengths so
+// that few statements are prepared: the last value is repeated to fill one.
+func inLists[T any](values []T, fn func(marks string, args []any) error) error {
+	for len(values) > 0 {
+		width := 1
+		if len(values) > 1 {
+			width = 16
+		}
+		if len(values) > 16 {
+			width = 256
+		}
+		args := make([]any, width)
+		for i := range args {
+			args[i] = values[min(i, len(values)-1)]
+		}
+		if err := fn(`(?`+strings.Repeat(`, ?`, width-1)+`)`, args); err != nil {
+			return err
+		}
+		values = values[min(width, len(values)):]
+	}
+	return nil
+}
 
 // bind turns args, in place, into what both drivers take.
 func bind(args []any) []any {

@@ -179,17 +179,13 @@ func FactsCommitments(blob []byte) ([]Commitment, error) {
 	return out, nil
 }
 
-// EraseFacts is blob without the sealed bytes of the parts under the given keys;
+// EraseFacts is blob without the sealed bytes of the parts under the keys that are gone;
 // their commitments stay. When no subject's part is left, the common part goes too.
 // Destroying the keys has made them unreadable already; this frees the room.
-func EraseFacts(blob []byte, keyIDs []string) ([]byte, error) {
+func EraseFacts(blob []byte, gone map[string]bool) ([]byte, error) {
 	raw, err := parseFacts(blob)
 	if err != nil {
 		return nil, err
-	}
-	gone := make(map[string]bool, len(keyIDs))
-	for _, id := range keyIDs {
-		gone[id] = true
 	}
 	left := 0
 	for i := range raw {

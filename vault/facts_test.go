@@ -37,7 +37,11 @@ func TestErasedSubjectsPartIsClosedWhileOthersOpen(t *testing.T) {
 		}
 		blobs := [][]byte{sealed.Blob}
 		if rapid.Bool().Draw(rt, "drop the bytes") {
-			smaller, err := vault.EraseFacts(sealed.Blob, ids)
+			keys := map[string]bool{}
+			for _, id := range ids {
+				keys[id] = true
+			}
+			smaller, err := vault.EraseFacts(sealed.Blob, keys)
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -135,7 +139,7 @@ func FuzzFacts(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	erased, err := vault.EraseFacts(sealed.Blob, []string{sealed.Commitments[1].KeyID})
+	erased, err := vault.EraseFacts(sealed.Blob, map[string]bool{sealed.Commitments[1].KeyID: true})
 	if err != nil {
 		f.Fatal(err)
 	}
