@@ -78,7 +78,11 @@ func (r *run) kept(ctx context.Context, bin, name string, fill func(d *deploymen
 	if token, err := os.ReadFile(whole); err == nil {
 		d.token = string(token)
 		r.say("%s: kept from an earlier run", d.dir)
-		return d, nil
+		db, err := store.Open(ctx, sqliteOf(d.dir)) // of an older program, perhaps
+		if err != nil {
+			return nil, err
+		}
+		return d, db.Close()
 	}
 	if err := errors.Join(os.RemoveAll(d.dir), durable.MkdirAll(at, 0o700)); err != nil {
 		return nil, err

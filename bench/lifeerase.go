@@ -311,8 +311,9 @@ func erasePostgres(ctx context.Context, r *run, s lifeSettings, few *deployment)
 	return nil
 }
 
-// copyStores makes the schema of both stores and fills it with a SQLite deployment's rows.
-func copyStores(ctx context.Context, dir, data, keys string) error {
+// copyStores makes the schema of both stores and fills it with a SQLite deployment's
+// rows, but for those of some tables.
+func copyStores(ctx context.Context, dir, data, keys string, without ...string) error {
 	db, err := store.Open(ctx, store.Config{DSN: data})
 	if err != nil {
 		return err
@@ -321,7 +322,7 @@ func copyStores(ctx context.Context, dir, data, keys string) error {
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
-	return errors.Join(db.Close(), k.Close(), copyToPostgres(ctx, sqliteOf(dir).Path, data), copyToPostgres(ctx, keysOf(dir).Path, keys))
+	return errors.Join(db.Close(), k.Close(), copyToPostgres(ctx, sqliteOf(dir).Path, data, without...), copyToPostgres(ctx, keysOf(dir).Path, keys))
 }
 
 func deletePostgres(ctx context.Context, data, keys string, people []held) (time.Duration, error) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/vault"
@@ -184,14 +185,27 @@ func (k *Keys) Scan(ctx context.Context, epoch int, after string, limit int) (ro
 	return rows, err
 }
 
-// Rewrap updates rows that exist with a lower epoch.
+// Rewrap updates rows that exist with a lower epoch; all come to one. Many in a
+// statement, for which SQLite names the columns of a list as PostgreSQL does.
 func (k *Keys) Rewrap(ctx context.Context, rows []vault.KeyRow) error {
 	return k.db.InTx(ctx, func(tx *Tx) error {
-		for i := range rows {
-			if err := tx.exec(ctx, nil, `UPDATE subject_keys SET handle = ?, epoch = ?, wrapped = ? WHERE id = ? AND epoch < ?`,
-				rows[i].Handle[:], rows[i].Epoch, rows[i].Wrapped, rows[i].ID, rows[i].Epoch); err != nil {
+		for len(rows) > 0 {
+			width := 256
+			if len(rows) < width {
+				width = 1
+			}
+			args := make([]any, 0, 3*width+2)
+			args = append(args, rows[0].Epoch)
+			for i := range rows[:width] {
+				args = append(args, rows[i].ID, rows[i].Handle[:], rows[i].Wrapped)
+			}
+			args = append(args, rows[0].Epoch)
+			if err := tx.exec(ctx, nil, `UPDATE subject_keys SET handle = v.column2, wrapped = v.column3, epoch = ? FROM (VALUES `+
+				strings.TrimSuffix(strings.Repeat(`(?, ? /* ::bytea */, ? /* ::bytea */), `, width), `, `)+
+				`) v WHERE subject_keys.id = v.column1 AND subject_keys.epoch < ?`, args...); err != nil {
 				return err
 			}
+			rows = rows[width:]
 		}
 		return nil
 	})

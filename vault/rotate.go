@@ -7,7 +7,10 @@ import (
 	"github.com/muster-cip/muster"
 )
 
-const batch = 500 // subject keys re-wrapped in one write
+// batch is how many subject keys are re-wrapped in one write. Their handles lie at
+// random places of an index: many at a time touch each of its pages once, and a write
+// that others wait for comes seldom.
+const batch = 20_000
 
 // Rotate ends the epoch: it makes a new epoch key, wraps every surviving subject key
 // under it, destroys the old epoch key, and has the root key turned where the KMS
