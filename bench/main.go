@@ -41,6 +41,7 @@ var benches = []struct {
 	}},
 	{"ingest", "access records over HTTP, to acknowledged and synced, beside a COPY", ingestBench},
 	{"gate", "may this account do this: in process, to an edge, over the wire", gateBench},
+	{"import", "a provider's existing book, beside inserting the same rows (--records=N customers)", importBench},
 	{"life", "the life of a record: erase, preview, back up, restore, turn the epoch (--keep=DIR keeps what is on file)", lifeBench},
 }
 

@@ -136,6 +136,7 @@ type chunk struct {
 	ledger ledger.Batch
 	out    ImportLines
 	last   int
+	known  []int // lines of customers who were there before anything was made
 	fresh  []int // lines of customers that were written
 	there  []int // and of those who were there
 	later  []int // of out.Refused, lines whose parent is not there
@@ -244,20 +245,22 @@ func (s *Service) makeReady(ctx context.Context, c *chunk, by muster.Principal, 
 		return err
 	}
 	c.last = c.lines[len(c.lines)-1].n
-	subjects := 0
 	for i, x := range stateds {
 		switch {
 		case faults[i] != nil:
 			c.refuse(c.lines[i].n, faults[i])
 		case x != nil:
 			c.stated = append(c.stated, x)
-			subjects += len(x.checked.Subjects)
 		}
 		c.ledger.Access = append(c.ledger.Access, records[i].Access...)
 		c.ledger.Leases = append(c.ledger.Leases, records[i].Leases...)
 	}
-	if len(c.stated) == 0 {
-		return nil
+	if err := s.dropKnown(ctx, c); err != nil || len(c.stated) == 0 {
+		return err
+	}
+	subjects := 0
+	for _, x := range c.stated {
+		subjects += len(x.checked.Subjects)
 	}
 	keys, err := s.Vault.MakeKeys(ctx, subjects)
 	if err != nil {
@@ -272,6 +275,33 @@ func (s *Service) makeReady(ctx context.Context, c *chunk, by muster.Principal, 
 		x := c.stated[i]
 		c.taken[i], err = s.adopt(x, keys[at[i]:at[i]+len(x.checked.Subjects)], by.Operator, r, now)
 		return err
+	})
+}
+
+// dropKnown spares the work on customers who are there already: a file that is sent
+// again costs little more than reading it.
+func (s *Service) dropKnown(ctx context.Context, c *chunk) error {
+	if len(c.stated) == 0 {
+		return nil
+	}
+	names := make([]string, len(c.stated))
+	for i, x := range c.stated {
+		names[i] = x.checked.Application.Reference
+	}
+	return s.DB.View(ctx, func(tx Tx) error {
+		known, err := tx.References(ctx, names)
+		if err != nil {
+			return err
+		}
+		c.stated = slices.DeleteFunc(c.stated, func(x *stated) bool {
+			old := known[x.checked.Application.Reference]
+			there := old != nil && old.MAC != nil && s.Vault.RequestEqual(old.MAC, x.whole)
+			if there {
+				c.known = append(c.known, x.line)
+			}
+			return there
+		})
+		return nil
 	})
 }
 
@@ -355,7 +385,7 @@ func (s *Service) takeChunk(ctx context.Context, by muster.Principal, id string,
 	for try := 0; ; try++ {
 		err := s.DB.InTx(ctx, func(tx Tx) error {
 			c.out = before
-			c.out.Refused, c.fresh, c.there, c.later = slices.Clone(before.Refused), nil, nil, nil
+			c.out.Refused, c.fresh, c.there, c.later = slices.Clone(before.Refused), nil, slices.Clone(c.known), nil
 			r, err := tx.Import(ctx, id)
 			if err != nil {
 				return err
