@@ -74,6 +74,10 @@ type Config struct {
 	Questions    Questions
 	Traces       Traces
 
+	// Fresh, where not nil, is asked before a request that may decide something: whether
+	// this process knows what decides. Its error is the answer.
+	Fresh func(context.Context) error
+
 	Mappers map[string]*ledger.Mapper // of logs and webhooks, by name; none: records come as they are
 
 	Retention     Retention
@@ -270,6 +274,16 @@ func (a *API) mount(rt *route, h http.HandlerFunc) {
 		if err := a.admit(c, r); err != nil {
 			c.fail(err)
 			return
+		}
+		if rt.decides() {
+			ctx, cancel := context.WithTimeout(r.Context(), decideFor)
+			defer cancel()
+			if r = r.WithContext(ctx); a.Fresh != nil {
+				if err := a.Fresh(ctx); err != nil {
+					c.fail(err)
+					return
+				}
+			}
 		}
 		// The library has a bound of its own, which it reports better; this one holds whoever reads.
 		r.Body = http.MaxBytesReader(c.ResponseWriter, r.Body, rt.bound()+1)

@@ -39,6 +39,8 @@ const (
 	// claimFor is how long a key is held by a request whose process died: past it,
 	// nobody is at it any more, and the key may be used again.
 	claimFor = 2 * time.Minute
+	// claimSpare of that is for saying what came of it.
+	claimSpare = 15 * time.Second
 )
 
 // once serves a write under its Idempotency-Key. Only an answer that went well is
@@ -52,7 +54,10 @@ func (a *API) once(c *call, r *http.Request, h http.HandlerFunc) {
 }
 
 func (a *API) tryOnce(c *call, r *http.Request, h http.HandlerFunc) error {
-	key, ctx := r.Header.Get("Idempotency-Key"), r.Context()
+	key := r.Header.Get("Idempotency-Key")
+	ctx, cancel := context.WithTimeout(r.Context(), claimFor-claimSpare)
+	defer cancel()
+	r = r.WithContext(ctx)
 	if !isKey(key) {
 		return muster.Invalid(muster.Fault{Code: "idempotency_key", Detail: "Idempotency-Key is 1 to 64 letters, digits, dots, dashes and underscores"})
 	}

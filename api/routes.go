@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/ask"
@@ -55,6 +56,23 @@ func (rt *route) bound() int64 {
 		return muster.MaxBatchBytes
 	}
 	return 64 << 10
+}
+
+// decideFor bounds a request that may decide something. The store refuses what is
+// written later: a process that was stopped in the middle of it knows no longer what
+// is in effect.
+const decideFor = 30 * time.Second
+
+// decides reports whether the route may bring about a decision.
+func (rt *route) decides() bool {
+	if rt.method == get {
+		return false
+	}
+	switch rt.scope {
+	case muster.ScopeApply, muster.ScopeEvidence, muster.ScopeReview, muster.ScopeAccounts:
+		return true
+	}
+	return false
 }
 
 // unmatched stands for the route of a call that has none.

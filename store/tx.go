@@ -105,8 +105,14 @@ func (tx *Tx) check(ctx context.Context, write bool) error {
 	return contextError(ctx)
 }
 
+// contextError says why nothing is done for ctx any more. Of a process that was stopped
+// the clock knows that before the timer of ctx does.
 func contextError(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
+	err := ctx.Err()
+	if deadline, ok := ctx.Deadline(); err == nil && ok && !time.Now().Before(deadline) {
+		err = context.DeadlineExceeded
+	}
+	if err != nil {
 		return muster.Errorf(muster.CodeUnavailable, "the request ended before it was done: %w", err)
 	}
 	return nil

@@ -31,6 +31,10 @@ type Config struct {
 	Grace  time.Duration   // how long tries may run on once Run is to stop; 0: 15 s
 	Log    *slog.Logger    // nil: none. Gets ids, kinds and codes
 
+	// Fresh, where not nil, is asked before each try: whether this process knows what
+	// decides. An error puts the job off.
+	Fresh func(context.Context) error
+
 	// Observe, where not nil, is told of each try: outcome is done, retry, dead or
 	// stale, code is of a closed set. It is called from many goroutines.
 	Observe func(kind, outcome, code string, took time.Duration)
@@ -222,7 +226,7 @@ func (r *Runner) try(work context.Context, job *muster.Job, until time.Time) {
 	}
 }
 
-// call runs the handler; a panic is a failed try.
+// call runs the handler with what decides known; a panic is a failed try.
 func (r *Runner) call(ctx context.Context, duty Duty, job *muster.Job) (v Verdict) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -231,6 +235,11 @@ func (r *Runner) call(ctx context.Context, duty Duty, job *muster.Job) (v Verdic
 			v = Again("panic", 0)
 		}
 	}()
+	if r.c.Fresh != nil {
+		if err := r.c.Fresh(ctx); err != nil {
+			return Again(string(muster.ErrorCode(err)), 0)
+		}
+	}
 	return duty.Handle(ctx, job)
 }
 

@@ -41,6 +41,8 @@ type house struct {
 	log   *slog.Logger
 	self  string // this process, among all that share the store
 
+	reading reading
+
 	db     *store.DB
 	keys   *store.Keys
 	ledger *store.Ledger

@@ -118,12 +118,11 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Run(ctx) })
 	group.Go(func() error { return runner.Run(ctx) })
-	group.Go(func() error { return h.every(ctx, time.Second, "reload", h.load) })
+	group.Go(func() error { return h.every(ctx, time.Second, "reload", h.reload) })
 	group.Go(func() error { return h.centre.Run(ctx) })
 	group.Go(func() error { return h.fillGate(ctx) })
 	group.Go(func() error { return h.publishGate(ctx) })
 	group.Go(func() error { return h.every(ctx, time.Hour, "sweep the gate's profiles", h.sweepGate) })
-	group.Go(func() error { return h.every(ctx, time.Second, "watch lists", h.watching.load) })
 	group.Go(func() error {
 		return h.every(ctx, 10*time.Second, "look-ups", func(ctx context.Context) error { return h.lookups.Sweep(ctx, false) })
 	})
@@ -224,6 +223,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Gate: h.gate, Asked: h.asked, GateRecords: asked{h}, GateCentre: h.centre, PublicURL: h.conf.PublicURL,
 		Retention: h.retain, Holds: h.retain, RetentionList: r,
 		Copies:      h.onboard,
+		Fresh:       h.beFresh,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
 		Intake: h.hot, Questions: h.asks, Traces: h.onboard,
 		Imports: h.onboard, ImportList: r,
@@ -326,7 +326,7 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 	}
 	r, err := watch.NewRunner(watch.Config{
 		DB: store.As[watch.Tx](h.db), Holder: h.self, Duties: duties, Clock: h.clock, Lease: lease,
-		Log: h.log, Observe: m.job,
+		Log: h.log, Observe: m.job, Fresh: h.beFresh,
 	})
 	return r, closer, err
 }
