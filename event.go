@@ -17,6 +17,7 @@ const (
 	JobCohort        = "cohort.due"      // Ref: a cohort's name; its members are decided, so many a day
 	JobRetain        = "retention.day"   // Payload: how far the day's run has come
 	JobEpoch         = "keys.epoch"      // Payload: since when the epoch of the keys is known
+	JobRotate        = "keys.rotate"     // Ref: rotation id
 )
 
 // EventTest is the type of the event that tries out an endpoint. Every endpoint takes it.

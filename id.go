@@ -34,6 +34,7 @@ const (
 	PrefixSweep       = "swp_"
 	PrefixMeasureAct  = "msa_"
 	PrefixImport      = "imp_"
+	PrefixRotation    = "rot_"
 )
 
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -20,6 +20,7 @@ const (
 	ScopeGateAsk    Scope = "gate:ask"        // ask the gate about accounts
 	ScopeGateFollow Scope = "gate:follow"     // read the gate's snapshots and changes, and nothing else
 	ScopeRetain     Scope = "retention:write" // holds and erasures
+	ScopeKeys       Scope = "keys:write"      // give keys new versions
 	ScopeLedger     Scope = "ledger:write"    // send access records and leases; reads nothing
 	ScopeImport     Scope = "import:write"    // bring the existing book in
 )
@@ -28,6 +29,7 @@ const (
 var Scopes = []Scope{
 	ScopeApply, ScopeRead, ScopeEvidence, ScopeReview, ScopeReveal, ScopePacks, ScopeAccounts, ScopeWebhooks,
 	ScopeOperators, ScopeMetrics, ScopeLedger, ScopeImport, ScopeRetain, ScopeMeasures, ScopeLists, ScopeScreen, ScopeGateAsk, ScopeGateFollow,
+	ScopeKeys,
 }
 
 // Principal is who calls: an operator through one of their tokens. Two tokens

@@ -75,7 +75,9 @@ type AccountRecord struct {
 
 // ProfileRecord is what the gate says of one account.
 type ProfileRecord struct {
-	Hash     [16]byte // keyed, of the account's reference
+	Hash     [16]byte // keyed, of the account's reference, under the version of the key in use
+	Other    [16]byte // the same under another live version, while the key turns
+	OtherKey int      // number of that version; 0: there is none
 	Account  string   // account id
 	Profile  []byte   // canonical
 	Decision string   // that it rests on, "" where the profile allows
@@ -146,6 +148,10 @@ type IndexRow struct {
 	Handle []byte
 	Role   SubjectRole
 	Made   time.Time
+
+	// While a key turns: the digests and handles under which the same value of the same
+	// subject may be there already. Such a row stays and this one is not added.
+	Digests, Handles [][]byte
 }
 
 // HandleCount asks how many distinct handles lie under a value's digests.

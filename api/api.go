@@ -84,7 +84,9 @@ type Config struct {
 	Holds         HoldVerbs
 	RetentionList RetentionList
 
-	Copies Copies
+	Copies    Copies
+	Keys      Keys
+	Handovers Handovers
 
 	Imports    Imports
 	ImportList ImportList
@@ -182,6 +184,8 @@ func (c *Config) missing() (names []string) {
 		{"Traces", c.Traces != nil},
 		{"Imports", c.Imports != nil},
 		{"ImportList", c.ImportList != nil},
+		{"Keys", c.Keys != nil},
+		{"Handovers", c.Handovers != nil},
 	} {
 		if !f.there {
 			names = append(names, f.name)

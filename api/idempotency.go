@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/muster-cip/muster"
@@ -17,7 +18,8 @@ import (
 type Idempotency interface {
 	// Claim inserts r, with Status 0, and returns nil; where a row of that operator
 	// and key is there that has not expired, it returns that row and changes nothing.
-	Claim(ctx context.Context, r *muster.IdempotencyRecord) (*muster.IdempotencyRecord, error)
+	// others are keys under which the same row may be there too.
+	Claim(ctx context.Context, r *muster.IdempotencyRecord, others ...string) (*muster.IdempotencyRecord, error)
 	// Settle gives the claimed row its status, body and expiry.
 	Settle(ctx context.Context, r *muster.IdempotencyRecord) error
 	// Release deletes a row that is still claimed.
@@ -26,8 +28,9 @@ type Idempotency interface {
 
 // Seals keeps stored answers from whoever reads the store.
 type Seals interface {
-	// RequestMAC is the keyed digest of a request.
-	RequestMAC(request []byte) []byte
+	// RequestMACs are keyed digests of a request: first the one to keep, then those under
+	// which it may have been kept, while the key turns.
+	RequestMACs(request []byte) [][]byte
 	// SealAnswer seals an answer for its place in the store.
 	SealAnswer(ctx context.Context, operator, key string, body []byte) ([]byte, error)
 	OpenAnswer(ctx context.Context, operator, key string, sealed []byte) ([]byte, error)
@@ -62,21 +65,20 @@ func (a *API) tryOnce(c *call, r *http.Request, h http.HandlerFunc) error {
 		return muster.Invalid(muster.Fault{Code: "idempotency_key", Detail: "Idempotency-Key is 1 to 64 letters, digits, dots, dashes and underscores"})
 	}
 	// A caller may have put a telephone number there: the store gets a keyed digest of it.
-	key = a.kept(key)
+	keys := a.kept(key)
+	key = keys[0]
 	data, err := io.ReadAll(r.Body)
 	if err != nil || int64(len(data)) > c.route.bound() {
 		return errTooLarge
 	}
-	row := &muster.IdempotencyRecord{
-		Operator: c.by.Operator, Key: key, Expires: a.Clock().Add(claimFor),
-		MAC: a.Seals.RequestMAC(append([]byte(r.Method+" "+r.URL.Path+"\n"), data...)),
-	}
-	was, err := a.Idempotency.Claim(ctx, row)
+	macs := a.Seals.RequestMACs(append([]byte(r.Method+" "+r.URL.Path+"\n"), data...))
+	row := &muster.IdempotencyRecord{Operator: c.by.Operator, Key: key, Expires: a.Clock().Add(claimFor), MAC: macs[0]}
+	was, err := a.Idempotency.Claim(ctx, row, keys[1:]...)
 	if err != nil {
 		return err
 	}
 	if was != nil {
-		return a.again(ctx, c, was, row.MAC)
+		return a.again(ctx, c, was, macs)
 	}
 	settled := false
 	defer func() {
@@ -109,15 +111,18 @@ func (a *API) tryOnce(c *call, r *http.Request, h http.HandlerFunc) error {
 	return nil
 }
 
-// kept is an Idempotency-Key as the store has it.
-func (a *API) kept(key string) string {
-	return hex.EncodeToString(a.Seals.RequestMAC([]byte("Idempotency-Key\n" + key)))
+// kept is an Idempotency-Key as the store has it, or may have it.
+func (a *API) kept(key string) (all []string) {
+	for _, mac := range a.Seals.RequestMACs([]byte("Idempotency-Key\n" + key)) {
+		all = append(all, hex.EncodeToString(mac))
+	}
+	return all
 }
 
 // again answers a request whose key is taken.
-func (a *API) again(ctx context.Context, c *call, was *muster.IdempotencyRecord, mac []byte) error {
+func (a *API) again(ctx context.Context, c *call, was *muster.IdempotencyRecord, macs [][]byte) error {
 	switch {
-	case subtle.ConstantTimeCompare(was.MAC, mac) != 1:
+	case !slices.ContainsFunc(macs, func(mac []byte) bool { return subtle.ConstantTimeCompare(was.MAC, mac) == 1 }):
 		return muster.Invalid(muster.Fault{Code: "idempotency_key", Detail: "this Idempotency-Key was used with another request"})
 	case was.Status == 0:
 		return &muster.Error{

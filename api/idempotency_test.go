@@ -23,7 +23,7 @@ func TestTheSameKeyGivesTheFirstAnswer(t *testing.T) {
 	if again.Header.Get("Idempotency-Replayed") != "true" || b.calls != done {
 		t.Errorf("it was done again: %d calls, %d before", b.calls, done)
 	}
-	if got := b.rows["opr_1"+b.api.kept("k-1")].Expires.Sub(now); got != keepAnswer {
+	if got := b.rows["opr_1"+b.api.kept("k-1")[0]].Expires.Sub(now); got != keepAnswer {
 		t.Errorf("kept for %s", got)
 	}
 	for _, other := range [][2]string{{"/v1/applications/r-1/evidence", `{"method":"x","input":{}}`}, {"/v1/applications/r-2/evidence", evidence}} {
@@ -36,7 +36,7 @@ func TestTheSameKeyGivesTheFirstAnswer(t *testing.T) {
 func TestAKeyInFlight(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	row := &muster.IdempotencyRecord{Operator: "opr_1", Key: b.api.kept("k-1"), MAC: b.RequestMAC([]byte("POST /v1/applications/r-1/evidence\n" + evidence))}
+	row := &muster.IdempotencyRecord{Operator: "opr_1", Key: b.api.kept("k-1")[0], MAC: b.RequestMACs([]byte("POST /v1/applications/r-1/evidence\n" + evidence))[0]}
 	if _, err := b.Claim(context.Background(), row); err != nil {
 		t.Fatal(err)
 	}

@@ -161,6 +161,11 @@ func (a *API) routes() []*route {
 		{post, "/v1/erasures/{erasure}/taking-back", muster.ScopeRetain, "takeErasureBack", ok, match, "Take an erasure back that was not begun", op(a.takeErasureBack)},
 		{post, "/v1/customers/{customer}/deletion-requests", muster.ScopeApply, "requestDeletion", later, once, "Pass on that a customer asks to be erased; the answer is the same whatever keeps the records", op(a.requestDeletion)},
 
+		{get, "/v1/keys", muster.ScopeRead, "listKeys", ok, 0, "The keys by name and version, and those that turn; nothing of the keys themselves", op(a.listKeys)},
+		{post, "/v1/keys/rotations", muster.ScopeKeys, "rotateKey", later, once, "Give a key, or all of them, a new version; it goes on by itself", op(a.rotateKey)},
+		{post, "/v1/keys/rotations/{rotation}/finish", muster.ScopeKeys, "finishRotation", ok, once, "End the time in which both versions of a key are good", op(a.finishRotation)},
+		{get, "/v1/log/handovers", muster.ScopeRead, "listHandovers", ok, 0, "How the log's key was handed over to the next", op(a.listHandovers)},
+
 		{get, "/v1/lists", muster.ScopeRead, "listLists", ok, 0, "Watch lists: which snapshot is in effect, how old it is, what waits for a person", op(a.listLists)},
 		{get, "/v1/lists/{list}", muster.ScopeRead, "getList", ok, 0, "A watch list's snapshots, and what became of it", op(a.getList)},
 		{get, "/v1/lists/{list}/entries/{entry}", muster.ScopeRead, "getListEntry", ok, 0, "An entry of a watch list", op(a.getListEntry)},

@@ -39,6 +39,7 @@ var examples = map[string]string{
 	"evaluate":          `{"subject":{"type":"account","id":"r-1"},"action":{"name":"use"},"resource":{"type":"instance","id":"i-1"}}`,
 	"evaluateAll":       `{"subject":{"type":"account","id":"r-1"},"action":{"name":"use"},"evaluations":[{"resource":{"type":"instance","id":"i-1"}}]}`,
 	"putGateRecords":    `{"run":"gtn_01jz0000000000000000000000","n":1,"at":"2026-07-01T12:00:00Z","records":[],"counts":[],"lost":0}`,
+	"rotateKey":         `{"key":"handle"}`,
 	"placeHold":         `{"ground":"own","case":"c-1","review":"2027-01-01T00:00:00Z"}`,
 	"reviewHold":        `{"review":"2027-01-01T00:00:00Z"}`,
 	"askErasure":        `{"customer":"cus_1","ground":"request"}`,

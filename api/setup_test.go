@@ -27,6 +27,7 @@ import (
 	"github.com/muster-cip/muster/retain"
 	"github.com/muster-cip/muster/review"
 	"github.com/muster-cip/muster/staff"
+	"github.com/muster-cip/muster/vault"
 )
 
 var now = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
@@ -271,7 +272,7 @@ func (h *house) Tile(_ context.Context, p string) ([]byte, error) {
 	return []byte(p), h.did(p)
 }
 
-func (h *house) Claim(_ context.Context, r *muster.IdempotencyRecord) (*muster.IdempotencyRecord, error) {
+func (h *house) Claim(_ context.Context, r *muster.IdempotencyRecord, _ ...string) (*muster.IdempotencyRecord, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if was, ok := h.rows[r.Operator+r.Key]; ok {
@@ -298,7 +299,7 @@ func (h *house) Release(_ context.Context, operator, key string) error {
 func (h *house) Take(_ context.Context, a *ledger.Arrival) (ledger.Taken, error) {
 	return ledger.Taken{Accepted: a.Records()}, h.did(*a)
 }
-func (h *house) RequestMAC(b []byte) []byte { return append([]byte("mac:"), b...) }
+func (h *house) RequestMACs(b []byte) [][]byte { return [][]byte{append([]byte("mac:"), b...)} }
 func (h *house) SealAnswer(_ context.Context, o, k string, b []byte) ([]byte, error) {
 	return append([]byte(o+k), b...), nil
 }
@@ -343,6 +344,29 @@ func (h *house) Import(_ context.Context, id string) (*muster.ImportRecord, erro
 
 func (h *house) ListImports(_ context.Context, p muster.Page) ([]*muster.ImportRecord, error) {
 	return []*muster.ImportRecord{{ID: "imp_1"}}, h.did(p)
+}
+
+// turning is a house whose keys turn.
+type turning struct{ *house }
+
+func (t turning) Begin(_ context.Context, by, name string, overlap time.Duration) ([]*muster.Rotation, error) {
+	return []*muster.Rotation{{ID: "rot_1", Name: name, Stage: muster.RotationAsked, Operator: by, Overlap: overlap}}, t.did(by, name, overlap)
+}
+
+func (t turning) Finish(_ context.Context, by, id string) (*muster.Rotation, error) {
+	return &muster.Rotation{ID: id, Name: "log", Stage: muster.RotationKnown}, t.did(by, id)
+}
+
+func (t turning) Rotations(_ context.Context, ended bool) ([]*muster.Rotation, error) {
+	return nil, t.did(ended)
+}
+
+func (t turning) Keys() []vault.Static {
+	return []vault.Static{{Name: "log", Versions: []int{1}, Next: 2}}
+}
+
+func (h *house) LogHandovers(context.Context) ([]muster.Handover, error) {
+	return []muster.Handover{{KeyVersion: 1}}, h.did()
 }
 
 // bundle is what a test needs.
@@ -424,6 +448,7 @@ func configOf(h *house, logs io.Writer) Config {
 		Retention: h, Holds: holdVerbs{h}, RetentionList: h,
 		Copies: h,
 		Intake: h, Questions: asks{h}, Traces: h, Imports: h, ImportList: h,
+		Keys: turning{h}, Handovers: h,
 		Methods: []muster.Method{{Name: "document.manual", Kind: muster.Documentary}},
 	}
 }

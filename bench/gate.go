@@ -251,7 +251,7 @@ func gateCentre(ctx context.Context, r *run, s gateSettings) error {
 	}
 	r.say("centre: %d rows written to SQLite in %.1f s", s.Stored, time.Since(began).Seconds())
 	c := gate.NewCentre(gate.CentreConfig{
-		Store: db.Gate(), Deployment: "dep_bench", Key: gateKey, Signer: gateSigner(), Clock: muster.SystemClock, Bound: time.Minute,
+		Store: db.Gate(), Deployment: "dep_bench", Key: gate.OneKey(gateKey), Signer: gateSigner(), Clock: muster.SystemClock, Bound: time.Minute,
 		Rules: func(time.Time) (gate.Fail, bool) { return gate.DefaultFail, false },
 	})
 	began = time.Now()

@@ -3,6 +3,7 @@ package edge
 import (
 	"crypto/ed25519"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/muster-cip/muster"
@@ -38,17 +39,25 @@ var (
 
 // belief is what the edge holds and goes by.
 type belief struct {
-	key        ed25519.PublicKey
+	keys       Keys
 	deployment string // "" until one was believed
 	snap       *gate.Snapshot
 	head       gate.Head
+}
+
+// Keys are those that may sign the centre's messages: more than one while the centre
+// turns its own. They are asked for at each message.
+type Keys func() []ed25519.PublicKey
+
+func (k Keys) signed(m *gate.Message) bool {
+	return slices.ContainsFunc(k(), func(key ed25519.PublicKey) bool { return m.Verify(key, "") == nil })
 }
 
 // take decides on one message. On nil the belief is what the message says, or was
 // that already; told says that it brought something new. On any error nothing has changed.
 func (b *belief) take(m *gate.Message, now time.Time) (told bool, err error) {
 	h := &m.Head
-	if err := m.Verify(b.key, ""); err != nil {
+	if !b.keys.signed(m) {
 		return false, Forged
 	}
 	switch age := now.Sub(h.Time); {

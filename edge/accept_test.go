@@ -16,7 +16,7 @@ import (
 // believer is a belief in a centre's key, that has its snapshot.
 func believer(t testing.TB, c *centre) *belief {
 	t.Helper()
-	b := &belief{key: c.key.Public().(ed25519.PublicKey)}
+	b := &belief{keys: c.keys()}
 	if _, err := b.take(came(t, raw(t, c.whole(c.snap))), time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -108,9 +108,37 @@ func TestAHeadPastItsBoundIsRefusedOnFirstStartToo(t *testing.T) {
 	t.Parallel()
 	c := newCentre(t, 5)
 	c.head.Time = time.Now().Add(-31 * time.Second)
-	b := &belief{key: c.key.Public().(ed25519.PublicKey)}
+	b := &belief{keys: c.keys()}
 	if _, err := b.take(came(t, raw(t, c.whole(c.snap))), time.Now()); !errors.Is(err, TooOld) || b.snap != nil {
 		t.Error(err)
+	}
+}
+
+// A key that was announced is added before it is used, and the old one taken out after.
+func TestKeysAreTakenAsTheyAreThen(t *testing.T) {
+	t.Parallel()
+	c, next := newCentre(t, 5), newCentre(t, 5)
+	trusted := c.keys()()
+	b := &belief{keys: func() []ed25519.PublicKey { return trusted }}
+	if _, err := b.take(came(t, raw(t, c.whole(c.snap))), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	old := c.key
+	c.key = next.key
+	if _, err := b.take(came(t, raw(t, c.whole(c.snap))), time.Now()); !errors.Is(err, Forged) {
+		t.Fatalf("a key that nobody announced was taken: %v", err)
+	}
+	trusted = append(trusted, c.keys()()...)
+	for _, key := range []ed25519.PrivateKey{old, next.key} {
+		c.key = key
+		if _, err := b.take(came(t, raw(t, c.whole(c.snap))), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trusted = trusted[1:]
+	c.key = old
+	if _, err := b.take(came(t, raw(t, c.whole(c.snap))), time.Now()); !errors.Is(err, Forged) {
+		t.Fatalf("the old key is still taken: %v", err)
 	}
 }
 
@@ -154,7 +182,7 @@ func TestBeliefNeverFalls(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		b := &belief{key: c.key.Public().(ed25519.PublicKey)}
+		b := &belief{keys: c.keys()}
 		var epoch, seq uint64
 		for range rapid.IntRange(1, 40).Draw(rt, "messages") {
 			data := rapid.SampledFrom(pool).Draw(rt, "message")

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"errors"
 	"os"
 	"path/filepath"
@@ -36,9 +35,9 @@ func cached(t testing.TB) (c *centre, path string, states []gate.Digest) {
 // load is what an edge believes after it has read a cache.
 func load(t testing.TB, c *centre, k *Cache) (*belief, error) {
 	t.Helper()
-	b := &belief{key: c.key.Public().(ed25519.PublicKey)}
+	b := &belief{keys: c.keys()}
 	err := k.Load(func(m *gate.Message) error {
-		if m.Verify(b.key, "") != nil {
+		if !b.keys.signed(m) {
 			return Forged
 		}
 		_, err := b.follow(m)

@@ -3,7 +3,6 @@ package edge
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,7 +35,7 @@ type Fan interface {
 type Config struct {
 	From   string                 // URL of the centre
 	Token  func() (string, error) // the edge's credential, read at each connection
-	Key    ed25519.PublicKey      // that signs the centre's messages
+	Keys   Keys                   // one of which signs the centre's messages
 	Client Doer
 	Gate   *gate.Gate
 	Clock  muster.Clock
@@ -82,8 +81,8 @@ type Status struct {
 
 // New makes a Follower; c is checked, and what is missing is named.
 func New(c Config) (*Follower, error) {
-	if c.From == "" || c.Token == nil || len(c.Key) != ed25519.PublicKeySize || c.Client == nil || c.Gate == nil || c.Clock == nil || c.Log == nil {
-		return nil, errors.New("edge: configuration lacks From, Token, Key, Client, Gate, Clock or Log")
+	if c.From == "" || c.Token == nil || c.Keys == nil || len(c.Keys()) == 0 || c.Client == nil || c.Gate == nil || c.Clock == nil || c.Log == nil {
+		return nil, errors.New("edge: configuration lacks From, Token, Keys, Client, Gate, Clock or Log")
 	}
 	if c.Quiet == 0 {
 		c.Quiet = 5 * time.Second
@@ -92,7 +91,7 @@ func New(c Config) (*Follower, error) {
 		c.Backoff = 250 * time.Millisecond
 	}
 	c.From = strings.TrimSuffix(c.From, "/")
-	return &Follower{conf: c, belief: belief{key: c.Key}, status: Status{Source: "none", Refused: map[Refusal]uint64{}}}, nil
+	return &Follower{conf: c, belief: belief{keys: c.Keys}, status: Status{Source: "none", Refused: map[Refusal]uint64{}}}, nil
 }
 
 // Status is how things stand.
@@ -164,7 +163,7 @@ func (f *Follower) wake() {
 	if err == nil {
 		c.Secret = token
 		err = c.Load(func(m *gate.Message) error {
-			if m.Verify(f.conf.Key, "") != nil {
+			if !f.conf.Keys.signed(m) {
 				return Forged
 			}
 			_, err := f.belief.follow(m)

@@ -27,7 +27,7 @@ func TestPublishingIsOnesDuty(t *testing.T) {
 	t.Cleanup(func() { db.Close() })
 	signer := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3}, ed25519.SeedSize))
 	centre := gate.NewCentre(gate.CentreConfig{
-		Store: db.Gate(), Deployment: "dep_1", Signer: signer, Clock: muster.SystemClock, Bound: time.Minute,
+		Store: db.Gate(), Deployment: "dep_1", Key: gate.OneKey(gate.Key{}), Signer: signer, Clock: muster.SystemClock, Bound: time.Minute,
 		Rules: func(time.Time) (gate.Fail, bool) { return gate.DefaultFail, false },
 	})
 	if err := centre.Poll(t.Context()); err != nil {

@@ -130,6 +130,11 @@ func (c *centre) now() gate.Head {
 	return h
 }
 
+// keys are those that an edge trusts.
+func (c *centre) keys() Keys {
+	return func() []ed25519.PublicKey { return []ed25519.PublicKey{c.key.Public().(ed25519.PublicKey)} }
+}
+
 func (c *centre) whole(s *gate.Snapshot) *gate.Message { return c.must(s.Encode(c.now(), c.key)) }
 
 func (c *centre) delta(i int) *gate.Message {
@@ -269,7 +274,7 @@ func setup(t *testing.T, change ...func(*Config)) *bundle {
 	t.Helper()
 	b := &bundle{T: t, centre: newCentre(t, 50)}
 	b.conf = Config{
-		From: b.server.URL, Token: func() (string, error) { return token, nil }, Key: b.key.Public().(ed25519.PublicKey),
+		From: b.server.URL, Token: func() (string, error) { return token, nil }, Keys: b.keys(),
 		Client: b.server.Client(), Clock: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Cache: &Cache{Path: filepath.Join(t.TempDir(), "cache")}, Quiet: 2 * time.Second, Backoff: time.Millisecond,
 	}

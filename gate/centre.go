@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"log/slog"
@@ -15,8 +16,8 @@ import (
 type Store interface {
 	// GateState is the epoch and the latest sequence number.
 	GateState(ctx context.Context) (epoch, seq uint64, err error)
-	// LoadGate reads everything: begin first, then every profile, then every account.
-	LoadGate(ctx context.Context, begin func(epoch, seq uint64), profile func(raw []byte) error, account func(hash, profile []byte, decision string) error) error
+	// LoadGate reads everything: begin first, with the version of the key of its hashes, then every profile, then every account.
+	LoadGate(ctx context.Context, begin func(epoch, seq uint64, key int), profile func(raw []byte) error, account func(hash, profile []byte, decision string) error) error
 	// GateChanges reads what changed past a sequence number, and up to which.
 	GateChanges(ctx context.Context, after uint64, change func(hash, profile []byte, decision string) error) (epoch, seq uint64, err error)
 }
@@ -25,12 +26,17 @@ type Store interface {
 type CentreConfig struct {
 	Store      Store
 	Deployment string
-	Key        Key           // of the accounts' hashes
-	Signer     crypto.Signer // Ed25519
+	Key        func(version int) (Key, error) // of the accounts' hashes
+	Signer     crypto.Signer                  // Ed25519
 	Clock      muster.Clock
 	Bound      time.Duration                              // past this age a follower's knowledge is stale
 	Rules      func(now time.Time) (f Fail, observe bool) // the fail table of the packs in effect; whether none enforces
 	Log        *slog.Logger
+}
+
+// OneKey is the key of a gate that never changed it.
+func OneKey(k Key) func(int) (Key, error) {
+	return func(int) (Key, error) { return k, nil }
 }
 
 // Centre follows the store, answers from memory, and tells followers. Every process
@@ -141,9 +147,15 @@ func (c *Centre) load(ctx context.Context) error {
 	var b *Builder
 	var epoch, seq uint64
 	indexes := map[ProfileID]uint32{}
-	err := c.Store.LoadGate(ctx, func(e, s uint64) {
-		b, epoch, seq = NewBuilder(c.Deployment, c.Key), e, s
+	var unkeyed error
+	err := c.Store.LoadGate(ctx, func(e, s uint64, version int) {
+		var key Key
+		key, unkeyed = c.Key(version)
+		b, epoch, seq = NewBuilder(c.Deployment, key), e, s
 	}, func(raw []byte) error {
+		if unkeyed != nil {
+			return unkeyed
+		}
 		i, err := b.Profile(raw)
 		indexes[nameProfile(raw)] = i
 		return err
@@ -157,7 +169,7 @@ func (c *Centre) load(ctx context.Context) error {
 		}
 		return b.Add(Hash(hash), ParseDecision(decision), i)
 	})
-	if err != nil {
+	if err = cmp.Or(err, unkeyed); err != nil {
 		return err
 	}
 	s := b.Snapshot(epoch, seq)

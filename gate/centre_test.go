@@ -58,7 +58,7 @@ func (b *centreBundle) move(d time.Duration) {
 
 func (b *centreBundle) centre() *gate.Centre {
 	return gate.NewCentre(gate.CentreConfig{
-		Store: b.db.Gate(), Deployment: "dep", Key: b.key, Signer: signing, Clock: b.clock, Bound: time.Minute,
+		Store: b.db.Gate(), Deployment: "dep", Key: gate.OneKey(b.key), Signer: signing, Clock: b.clock, Bound: time.Minute,
 		Rules: func(time.Time) (gate.Fail, bool) { return gate.Fail{Stale: gate.Actions("use")}, false },
 	})
 }

@@ -54,7 +54,7 @@ const (
 // Audit checks the whole log against the store, and the tiles against the leaves:
 // every leaf has its record and commits to it, every record has its leaf, and the
 // signed head is the head of these leaves.
-func (j *Journal) Audit(ctx context.Context, books Books, tiles tlog.TileStore, verifier note.Verifier) (*Audit, error) {
+func (j *Journal) Audit(ctx context.Context, books Books, tiles tlog.TileStore, keys ...note.Verifier) (*Audit, error) {
 	a := &Audit{ByType: map[string]int{}, Findings: []string{}}
 	// The head before the size: while others append and publish, a head read later
 	// would cover leaves that the audit did not see.
@@ -90,7 +90,7 @@ func (j *Journal) Audit(ctx context.Context, books Books, tiles tlog.TileStore, 
 	for _, id := range leafless {
 		a.find("%s: no leaf names it", id)
 	}
-	return a, a.auditHead(ctx, signed, books, tiles, verifier)
+	return a, a.auditHead(ctx, signed, books, tiles, keys)
 }
 
 func (a *Audit) find(format string, args ...any) {
@@ -173,11 +173,11 @@ func (j *Journal) checkEntry(leaf tlog.Leaf, e *muster.EntryRecord) error {
 }
 
 // auditHead checks tiles and head against the leaves.
-func (a *Audit) auditHead(ctx context.Context, signed []byte, books Books, tiles tlog.TileStore, verifier note.Verifier) error {
+func (a *Audit) auditHead(ctx context.Context, signed []byte, books Books, tiles tlog.TileStore, keys []note.Verifier) error {
 	if len(signed) == 0 {
 		return nil
 	}
-	head, err := tlog.OpenCheckpoint(signed, verifier)
+	head, err := tlog.OpenCheckpoint(signed, keys...)
 	if err != nil {
 		a.find("the signed head: %s", muster.ErrorCode(err))
 		return nil

@@ -52,7 +52,7 @@ func (j *Journal) Enter(ctx context.Context, tx Tx, t tlog.LeafType, by string, 
 		ID: muster.NewID(muster.PrefixEntry, tx.Now()), Type: t.String(), At: tx.Now(), Operator: by, About: about, Body: data,
 	}
 	salt := tlog.NewSalt()
-	r.Salt = j.vault.SealCompliance(saltPlace(r.ID), salt)
+	r.Salt = j.vault.SealSalt(r.ID, salt)
 	leaf := tlog.Leaf{Type: t, Hour: tlog.HourOf(r.At), C1: tlog.CommitRecord(t, salt, Committed(r))}
 	if err := tx.AddEntry(ctx, r); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (j *Journal) Seal(d Decision) (*Sealed, error) {
 	}
 	salt := tlog.NewSalt()
 	d.Record.Facts = sealed.Blob
-	d.Record.Salt = j.vault.SealCompliance(saltPlace(d.Record.ID), salt)
+	d.Record.Salt = j.vault.SealSalt(d.Record.ID, salt)
 	commitments := make([][32]byte, len(sealed.Commitments))
 	for i, c := range sealed.Commitments {
 		commitments[i] = c.Value
@@ -146,10 +146,8 @@ func (j *Journal) Mend(ctx context.Context, tx Tx, ground string) error {
 
 // Salt opens the salt of a record, for proofs and audits.
 func (j *Journal) Salt(id string, sealed []byte) ([]byte, error) {
-	return j.vault.OpenCompliance(saltPlace(id), sealed)
+	return j.vault.OpenSalt(id, sealed)
 }
-
-func saltPlace(id string) vault.Place { return vault.Place{Record: id, Field: "salt"} }
 
 // Record writes an entry of the vault's doors in a transaction of its own and
 // returns when it is durable: no value is opened before. An end says what was opened

@@ -171,6 +171,10 @@ type post struct {
 	body, key      [16]byte   // key is zero where the caller gave none
 	wait           [][16]byte // digests of the references in unknown
 
+	// While the key of digests turns: the others under which what has this digest may be
+	// known already. nil: there are none.
+	also map[[16]byte][][16]byte
+
 	receipt Taken
 	err     error
 	done    chan struct{}
@@ -230,11 +234,17 @@ func (h *Hot) room(n int) error {
 // their addresses are, digests.
 func (h *Hot) prepare(ctx context.Context, a *Arrival) (*post, error) {
 	p := &post{done: make(chan struct{})}
-	sum := bodyDigest(h.Vault, a.Body)
-	p.body = sum
-	if a.Key != "" {
-		h.Vault.RecordDigest(&p.key, "key", []byte(a.From+"\x00"+a.Key))
-		h.Vault.RecordDigest(&p.body, "keyed batch", []byte(string(p.key[:])+string(sum[:])))
+	keys := h.Vault.RecordKeys()
+	p.body, p.key = batchDigests(keys[0], a)
+	if len(keys) > 1 {
+		p.also = map[[16]byte][][16]byte{}
+		for _, k := range keys[1:] {
+			body, key := batchDigests(k, a)
+			p.also[p.body] = append(p.also[p.body], body)
+			if a.Key != "" {
+				p.also[p.key] = append(p.also[p.key], key)
+			}
+		}
 	}
 	ids, err := h.accounts(ctx, a)
 	if err != nil {
@@ -245,7 +255,7 @@ func (h *Hot) prepare(ctx context.Context, a *Arrival) (*post, error) {
 	for i := range a.Access {
 		r := &a.Access[i]
 		r.Country, r.Network = h.Locate(r.IP)
-		access.add(h.Vault, "access", r.ID, ids[r.Account] != "")
+		access.add(p, keys, "access", r.ID, ids[r.Account] != "")
 		r.ID = ""
 		if id := ids[r.Account]; id != "" {
 			r.Account = id
@@ -260,7 +270,7 @@ func (h *Hot) prepare(ctx context.Context, a *Arrival) (*post, error) {
 		if id != "" && !r.Until.IsZero() { // the word of its end is a record of its own
 			id += "\x00" + r.Until.Format(time.RFC3339Nano)
 		}
-		leases.add(h.Vault, "lease", id, ids[r.Account] != "")
+		leases.add(p, keys, "lease", id, ids[r.Account] != "")
 		r.ID = ""
 		if id := ids[r.Account]; id != "" {
 			r.Account = id
@@ -282,11 +292,16 @@ type recordIDs struct {
 	any            bool
 }
 
-func (ids *recordIDs) add(v *vault.Vault, kind, id string, known bool) {
+func (ids *recordIDs) add(p *post, keys []vault.RecordKey, kind, id string, known bool) {
 	var d [16]byte
 	if id != "" {
-		v.RecordDigest(&d, kind, []byte(id))
+		keys[0].Digest(&d, kind, []byte(id))
 		ids.any = true
+		for _, k := range keys[1:] {
+			var other [16]byte
+			k.Digest(&other, kind, []byte(id))
+			p.also[d] = append(p.also[d], other)
+		}
 	}
 	if known {
 		ids.known = append(ids.known, d)
@@ -295,9 +310,14 @@ func (ids *recordIDs) add(v *vault.Vault, kind, id string, known bool) {
 	}
 }
 
-func bodyDigest(v *vault.Vault, body string) (d [16]byte) {
-	v.RecordDigest(&d, "batch", []byte(body))
-	return d
+// batchDigests are of a batch's body and of its key, which is zero where it has none.
+func batchDigests(k vault.RecordKey, a *Arrival) (body, key [16]byte) {
+	k.Digest(&body, "batch", []byte(a.Body))
+	if a.Key != "" {
+		k.Digest(&key, "key", []byte(a.From+"\x00"+a.Key))
+		k.Digest(&body, "keyed batch", []byte(string(key[:])+string(body[:])))
+	}
+	return body, key
 }
 
 // accounts leads from the references in a batch to ids; unknown ones are absent.
@@ -344,11 +364,13 @@ func (h *Hot) accounts(ctx context.Context, a *Arrival) (map[string]string, erro
 // references are the digests of the accounts in b, each once.
 func (h *Hot) references(b *Batch) [][16]byte {
 	var all [][16]byte
-	done := map[string]bool{}
+	key, done := h.Vault.RecordKeys()[0], map[string]bool{}
 	add := func(reference string) {
 		if !done[reference] {
 			done[reference] = true
-			all = append(all, h.reference(reference))
+			var d [16]byte
+			key.Digest(&d, "waiting account", []byte(reference))
+			all = append(all, d)
 		}
 	}
 	for i := range b.Access {
@@ -358,11 +380,6 @@ func (h *Hot) references(b *Batch) [][16]byte {
 		add(b.Leases[i].Account)
 	}
 	return all
-}
-
-func (h *Hot) reference(s string) (d [16]byte) {
-	h.Vault.RecordDigest(&d, "waiting account", []byte(s))
-	return d
 }
 
 // write is the writer: it takes what waits and commits it together.
@@ -448,8 +465,19 @@ type union struct {
 func (h *Hot) unite(group []*post) *union {
 	u := &union{now: h.Clock()}
 	fresh := map[[16]byte]bool{}
-	first := func(d [16]byte) bool {
+	there := func(p *post, d [16]byte) bool {
 		if fresh[d] || h.seen.has(d) {
+			return true
+		}
+		for _, other := range p.also[d] {
+			if fresh[other] || h.seen.has(other) {
+				return true
+			}
+		}
+		return false
+	}
+	first := func(p *post, d [16]byte) bool {
+		if there(p, d) {
 			return false
 		}
 		fresh[d] = true
@@ -458,18 +486,18 @@ func (h *Hot) unite(group []*post) *union {
 	}
 	for _, p := range group {
 		p.receipt, p.err = Taken{}, nil
-		if fresh[p.body] || h.seen.has(p.body) {
+		if there(p, p.body) {
 			p.receipt.Duplicates = p.records()
 			continue
 		}
 		if p.key != ([16]byte{}) {
-			if fresh[p.key] || h.seen.has(p.key) {
+			if there(p, p.key) {
 				p.err = muster.Invalid(muster.Fault{Code: "idempotency_key", Detail: "this Idempotency-Key was used with another batch"})
 				continue
 			}
-			first(p.key)
+			first(p, p.key)
 		}
-		first(p.body)
+		first(p, p.body)
 		known, unknown := u.known.Records(), u.unknown.Records()
 		if p.ids == nil {
 			u.known.append(&p.known)
@@ -479,7 +507,7 @@ func (h *Hot) unite(group []*post) *union {
 			keep := func() bool {
 				d := ids[0]
 				ids = ids[1:]
-				return d == ([16]byte{}) || first(d)
+				return d == ([16]byte{}) || first(p, d)
 			}
 			u.known.appendIf(&p.known, keep)
 			u.unknown.appendIf(&p.unknown, keep)

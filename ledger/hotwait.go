@@ -68,9 +68,13 @@ func accountsAt(t time.Time) string {
 }
 
 func (h *Hot) claim(ctx context.Context, references []string) (claimed int, err error) {
-	digests := make([][16]byte, len(references))
-	for i, r := range references {
-		digests[i] = h.reference(r)
+	var digests [][16]byte
+	for _, k := range h.Vault.RecordKeys() {
+		for _, r := range references {
+			var d [16]byte
+			k.Digest(&d, "waiting account", []byte(r))
+			digests = append(digests, d)
+		}
 	}
 	for {
 		var rows []QuarantineRow

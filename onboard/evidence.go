@@ -32,6 +32,10 @@ type Found struct {
 type Recorded struct {
 	muster.Method
 	Take func(seen Seen, input []byte) (*Found, error)
+
+	// Value reads from sealed details the value that Take found for the blind index, ""
+	// for none. nil: the method finds none.
+	Value func(details []byte) (vault.Kind, string, error)
 }
 
 // Contact is a method that sends a one-time code to an address in the claims.
@@ -82,7 +86,7 @@ func (s *Service) Challenge(ctx context.Context, by muster.Principal, id string,
 		}
 		c = &muster.ChallengeRecord{
 			ID: muster.NewID(muster.PrefixChallenge, tx.Now()), Application: f.app.ID, Subject: subject.ID, Method: r.Method,
-			Revision: subject.Revision, Target: target, Made: tx.Now(), Expires: tx.Now().Add(contact.Lifetime), Left: contact.Attempts,
+			Revision: subject.Revision, Target: target[0], Made: tx.Now(), Expires: tx.Now().Add(contact.Lifetime), Left: contact.Attempts,
 		}
 		// The code is drawn when it is sent, so that none lies in a job's row.
 		if err := tx.AddChallenge(ctx, c); err != nil {
@@ -100,14 +104,19 @@ func (s *Service) Challenge(ctx context.Context, by muster.Principal, id string,
 
 // allowed holds the limits of codes to one target. No country and no carrier is
 // ever shut out: only the address counts.
-func (s *Service) allowed(ctx context.Context, tx Tx, target []byte) error {
-	hour, err := tx.ChallengesTo(ctx, target, tx.Now().Add(-time.Hour))
-	if err != nil {
-		return err
-	}
-	day, err := tx.ChallengesTo(ctx, target, tx.Now().Add(-24*time.Hour))
-	if err != nil {
-		return err
+func (s *Service) allowed(ctx context.Context, tx Tx, target [][]byte) error {
+	hour, day := 0, 0
+	for _, t := range target {
+		for _, span := range []struct {
+			n     *int
+			since time.Duration
+		}{{&hour, time.Hour}, {&day, 24 * time.Hour}} {
+			n, err := tx.ChallengesTo(ctx, t, tx.Now().Add(-span.since))
+			if err != nil {
+				return err
+			}
+			*span.n += n
+		}
 	}
 	if ok, wait := contact.DefaultLimits.Allowed(hour, day); !ok {
 		return &muster.Error{Code: muster.CodeRateLimited, Message: "enough codes for now", RetryAfter: wait}
@@ -115,10 +124,10 @@ func (s *Service) allowed(ctx context.Context, tx Tx, target []byte) error {
 	return nil
 }
 
-// target is the keyed digest of the address that a code would go to: the address
-// itself stays inside, so this is part of deciding; sending it opens it by the
-// other door.
-func (s *Service) target(ctx context.Context, tx Tx, f *file, subject *muster.SubjectRecord, way Contact) ([]byte, error) {
+// target is the keyed digest of the address that a code would go to, under every live
+// version of its key, that in use first: the address itself stays inside, so this is
+// part of deciding; sending it opens it by the other door.
+func (s *Service) target(ctx context.Context, tx Tx, f *file, subject *muster.SubjectRecord, way Contact) ([][]byte, error) {
 	row, err := tx.Claims(ctx, subject.ID, subject.Revision)
 	if err != nil {
 		return nil, err
@@ -135,7 +144,7 @@ func (s *Service) target(ctx context.Context, tx Tx, f *file, subject *muster.Su
 	if err != nil {
 		return nil, err
 	}
-	return s.Vault.Digest(way.Kind, normaliser, address), nil
+	return s.Vault.Digests(way.Kind, normaliser, address), nil
 }
 
 // ToSend draws the code of a challenge and opens its address, for the sender: a

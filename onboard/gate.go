@@ -48,8 +48,16 @@ func (s *Service) profileOf(a *muster.AccountRecord, d *muster.Decision, measure
 	if err != nil {
 		return nil, err
 	}
-	key := gate.Key(s.Vault.GateKey())
-	r := &muster.ProfileRecord{Hash: key.Hash(a.Reference), Account: a.ID, Profile: raw, Fresh: fresh}
+	r := &muster.ProfileRecord{Account: a.ID, Profile: raw, Fresh: fresh}
+	keys, use := s.Vault.GateKeys()
+	for version, k := range keys { // which of two is in force is seen when the row is written
+		h := (*gate.Key)(&k).Hash(a.Reference)
+		if version == use {
+			r.Hash = h
+		} else {
+			r.Other, r.OtherKey = h, version
+		}
+	}
 	if slices.ContainsFunc(p.Steps, func(s muster.ProfileStep) bool { return s.Status != muster.GateAllow }) {
 		r.Decision = a.Decision // what is asked about later: a plain yes stays the same yes
 	}

@@ -22,7 +22,7 @@ type gated struct {
 
 func setupGated(b *bundle) *gated {
 	return &gated{b, gate.NewCentre(gate.CentreConfig{
-		Store: b.DB.Gate(), Deployment: "test", Key: b.Vault.GateKey(), Signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)),
+		Store: b.DB.Gate(), Deployment: "test", Key: gate.OneKey(b.GateKey()), Signer: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)),
 		Clock: b.Clock.Now, Bound: 365 * day, Rules: b.Programme.GateRules,
 	})}
 }
@@ -192,7 +192,7 @@ func TestAccountsFromBeforeAreFilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := gate.Key(g.Vault.GateKey())
+	key := gate.Key(g.GateKey())
 	if err := g.DB.InTx(ctx, func(tx *store.Tx) error {
 		return tx.PutGate(ctx, &muster.ProfileRecord{Hash: key.Hash("app-1"), Account: a.ID, Profile: other})
 	}); err != nil {

@@ -112,8 +112,15 @@ func (s *Service) indexRows(c *validate.Checked, subjects []*muster.SubjectRecor
 }
 
 func (s *Service) indexRow(v value, r *muster.SubjectRecord, key vault.Key, now time.Time) muster.IndexRow {
-	h := s.Vault.HandleFor(v.kind, key)
-	return muster.IndexRow{Kind: string(v.kind), Digest: s.Vault.Digest(v.kind, normaliser, v.value), Handle: h[:], Role: r.Role, Made: day(now)}
+	handles, digests := s.Vault.HandlesFor(v.kind, key), s.Vault.Digests(v.kind, normaliser, v.value)
+	row := muster.IndexRow{Kind: string(v.kind), Digest: digests[0], Handle: handles[0][:], Role: r.Role, Made: day(now)}
+	if len(handles)+len(digests) > 2 { // a key turns
+		row.Digests = digests
+		for i := range handles {
+			row.Handles = append(row.Handles, handles[i][:])
+		}
+	}
+	return row
 }
 
 // day cuts an index row's time to the day (UTC): a finer one would join the rows of

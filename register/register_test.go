@@ -138,7 +138,7 @@ func (b *bundle) gated(reference string) muster.GateStatus {
 
 func (b *bundle) verdict(reference string, at time.Time) muster.Verdict {
 	b.Helper()
-	key := gate.Key(b.Vault.GateKey())
+	key := gate.Key(b.GateKey())
 	want := key.Hash(reference)
 	p := roomtest.View(b.Rooms, func(ctx context.Context, tx *store.Tx) (p *muster.Profile, err error) {
 		err = tx.GateChanges(ctx, 0, func(hash, body []byte, _ string) error {

@@ -28,6 +28,7 @@ type Tx interface {
 	PutOperator(ctx context.Context, r *muster.OperatorRecord) error
 	PutToken(ctx context.Context, r *muster.TokenRecord) error
 	Token(ctx context.Context, id string) (*muster.TokenRecord, error)
+	RenewToken(ctx context.Context, id string, was, is []byte) error // another MAC of the same secret
 }
 
 // DB opens transactions.
@@ -35,8 +36,12 @@ type DB interface {
 	InTx(ctx context.Context, fn func(Tx) error) error
 }
 
-// MAC is the keyed hash under which secrets are kept.
-type MAC interface{ TokenMAC(secret []byte) []byte }
+// MAC is the keyed hash under which secrets are kept: under the version of its key in
+// use, and under every live one, that first.
+type MAC interface {
+	TokenMAC(secret []byte) []byte
+	TokenMACs(secret []byte) [][]byte
+}
 
 // Tokens finds a token and its operator by the token's keyed hash. CodeNotFound
 // where there is none.
@@ -218,7 +223,15 @@ func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*mu
 // Principal is who a token's secret stands for, now. CodeUnauthorized without a
 // reason where it is unknown, expired or revoked, or its operator is disabled.
 func (s *Service) Principal(ctx context.Context, secret string) (muster.Principal, error) {
-	t, o, err := s.Tokens.TokenByMAC(ctx, s.MAC.TokenMAC([]byte(secret)))
+	var t *muster.TokenRecord
+	var o *muster.OperatorRecord
+	err := error(muster.Errorf(muster.CodeNotFound, "there is no such token"))
+	macs := s.MAC.TokenMACs([]byte(secret)) // more than one while their key turns
+	for _, mac := range macs {
+		if t, o, err = s.Tokens.TokenByMAC(ctx, mac); muster.ErrorCode(err) != muster.CodeNotFound {
+			break
+		}
+	}
 	if muster.ErrorCode(err) == muster.CodeNotFound {
 		return muster.Principal{}, muster.Errorf(muster.CodeUnauthorized, "this token is not good")
 	}
@@ -227,6 +240,14 @@ func (s *Service) Principal(ctx context.Context, secret string) (muster.Principa
 	}
 	if now := s.Clock(); !t.Revoked.IsZero() || !now.Before(t.Expires) || !o.Disabled.IsZero() {
 		return muster.Principal{}, muster.Errorf(muster.CodeUnauthorized, "this token is not good")
+	}
+	// The secret is here now and is kept nowhere: only its use brings a token up to a new
+	// version of the key. A lower number is never put for a higher one: another process
+	// may have the newer key in use already.
+	if was := t.MAC; len(was) > 0 && was[0] < macs[0][0] {
+		if err := s.DB.InTx(ctx, func(tx Tx) error { return tx.RenewToken(ctx, t.ID, was, macs[0]) }); err != nil {
+			return muster.Principal{}, err
+		}
 	}
 	return muster.Principal{Operator: t.Operator, Token: t.ID, Scopes: t.Scopes}, nil
 }

@@ -29,8 +29,91 @@ func (tx *Tx) PutGate(ctx context.Context, r *muster.ProfileRecord) error {
 	if err := tx.exec(ctx, nil, `INSERT INTO gate_profiles (id, body) VALUES (?, ?) ON CONFLICT DO NOTHING`, id, r.Profile); err != nil {
 		return err
 	}
-	tx.tail.gate = append(tx.tail.gate, gateRow{hash: r.Hash[:], profile: id, account: r.Account, decision: r.Decision, fresh: r.Fresh})
+	row := gateRow{hash: r.Hash[:], profile: id, account: r.Account, decision: r.Decision, fresh: r.Fresh}
+	if r.OtherKey != 0 {
+		row.other, row.otherKey = r.Other[:], int64(r.OtherKey)
+	}
+	tx.tail.gate = append(tx.tail.gate, row)
 	return nil
+}
+
+// GateKey is the version of the gate's key that the accounts' hashes are made with.
+func (tx *Tx) GateKey(ctx context.Context) (version int, err error) {
+	return one(ctx, tx, "gate", func(r row) (n int, err error) { return n, r.scan(&n) }, `SELECT keyed FROM gate_state WHERE one = 1`)
+}
+
+// TurnGate puts every account's hash under another version of the gate's key and
+// begins a new epoch: all of it or nothing, in this transaction, for whose end all others
+// that move accounts wait. hash is of a reference, under the version before and the
+// new one; rows of accounts that are not on file any more go. Where the version is in
+// force already it does nothing.
+func (tx *Tx) TurnGate(ctx context.Context, version int, hash func(reference string) (was, is [16]byte)) (accounts int, err error) {
+	turned := false
+	if err := tx.change(ctx, func(r row) error {
+		turned = true
+		var n int64
+		return r.scan(&n)
+	}, `UPDATE gate_state SET keyed = ? WHERE one = 1 AND keyed < ? RETURNING keyed`, version, version); err != nil || !turned {
+		return 0, err
+	}
+	type account struct {
+		row       []byte
+		reference string
+	}
+	all, err := all(ctx, tx, func(r row) (a account, err error) { return a, r.scan(&a.row, &a.reference) },
+		`SELECT g.hash, coalesce(a.reference, '') FROM gate_accounts g LEFT JOIN accounts a ON a.id = g.account`)
+	if err != nil {
+		return 0, err
+	}
+	for _, a := range all {
+		if a.reference == "" {
+			if err := tx.exec(ctx, nil, `DELETE FROM gate_accounts WHERE hash = ?`, a.row); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		_, is := hash(a.reference)
+		if err := tx.exec(ctx, nil, `UPDATE gate_accounts SET hash = ? WHERE hash = ?`, is[:], a.row); err != nil {
+			return 0, err
+		}
+		accounts++
+	}
+	if _, err := tx.RehashGateRecords(ctx, hash); err != nil {
+		return 0, err
+	}
+	_, err = tx.NextGateEpoch(ctx)
+	return accounts, err
+}
+
+// RehashGateRecords puts what was recorded of accounts on file under another version
+// of the gate's key: hash is as in TurnGate. It returns how many records there were.
+func (tx *Tx) RehashGateRecords(ctx context.Context, hash func(reference string) (was, is [16]byte)) (records int, err error) {
+	recorded := map[[16]byte]bool{}
+	if err := tx.query(ctx, func(r row) error {
+		var h []byte
+		err := r.scan(&h)
+		if len(h) == 16 {
+			recorded[[16]byte(h)] = true
+		}
+		return err
+	}, `SELECT DISTINCT account FROM gate_records`); err != nil || len(recorded) == 0 {
+		return 0, err
+	}
+	references, err := all(ctx, tx, func(r row) (s string, err error) { return s, r.scan(&s) }, `SELECT reference FROM accounts`)
+	if err != nil {
+		return 0, err
+	}
+	for _, reference := range references {
+		was, is := hash(reference)
+		if !recorded[was] || was == is {
+			continue
+		}
+		if err := tx.change(ctx, func(r row) error { records++; var s string; return r.scan(&s) },
+			`UPDATE gate_records SET account = ? WHERE account = ? RETURNING id`, is[:], was[:]); err != nil {
+			return records, err
+		}
+	}
+	return records, nil
 }
 
 // GateState is the epoch and the latest sequence number.
@@ -143,13 +226,17 @@ func (g Gate) GateState(ctx context.Context) (epoch, seq uint64, err error) {
 }
 
 // LoadGate reads everything there is, as of one instant.
-func (g Gate) LoadGate(ctx context.Context, begin func(epoch, seq uint64), profile func(raw []byte) error, account func(hash, profile []byte, decision string) error) error {
+func (g Gate) LoadGate(ctx context.Context, begin func(epoch, seq uint64, key int), profile func(raw []byte) error, account func(hash, profile []byte, decision string) error) error {
 	return g.db.View(ctx, func(tx *Tx) error {
 		epoch, seq, err := tx.GateState(ctx)
 		if err != nil {
 			return err
 		}
-		begin(epoch, seq)
+		key, err := tx.GateKey(ctx)
+		if err != nil {
+			return err
+		}
+		begin(epoch, seq, key)
 		if err := tx.GateProfiles(ctx, profile); err != nil {
 			return err
 		}

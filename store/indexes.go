@@ -70,12 +70,35 @@ func (tx *Tx) AddIndex(ctx context.Context, rows ...muster.IndexRow) error {
 		if err != nil {
 			return err
 		}
+		if len(rows[i].Digests)*len(rows[i].Handles) > 1 {
+			there, err := tx.underOther(ctx, kind, &rows[i])
+			if err != nil {
+				return err
+			}
+			if there {
+				continue
+			}
+		}
 		if err := tx.exec(ctx, nil, `INSERT INTO blind (kind, digest, handle, role, made) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			kind, rows[i].Digest, rows[i].Handle, role, rows[i].Made); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// underOther reports whether the value of a row is there under another version of its keys.
+func (tx *Tx) underOther(ctx context.Context, kind int64, r *muster.IndexRow) (bool, error) {
+	args := []any{kind}
+	for _, d := range r.Digests {
+		args = append(args, d)
+	}
+	for _, h := range r.Handles {
+		args = append(args, h)
+	}
+	n, err := one(ctx, tx, "count", scanInt, `SELECT count(*) FROM blind WHERE kind = ? AND digest IN (`+marks(len(r.Digests))+
+		`) AND handle IN (`+marks(len(r.Handles))+`)`, args...)
+	return n > 0, err
 }
 
 // CountHandles counts the distinct handles that each question asks for, in one

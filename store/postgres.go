@@ -338,6 +338,14 @@ const appendGate = `WITH past AS (UPDATE gate_state SET seq = seq + cardinality(
 	INSERT INTO gate_accounts (hash, account, seq, profile, decision) SELECT g.hash, g.account, past.seq + g.n, g.profile, g.decision
 	FROM past, unnest($1::bytea[], $2::text[], $3::bytea[], $4::text[]) WITH ORDINALITY g (hash, account, profile, decision, n)`
 
+// appendGateTurning is appendGate while the gate's key turns: which hash it is, is seen
+// under the lock.
+const appendGateTurning = `WITH past AS (UPDATE gate_state SET seq = seq + cardinality($1::bytea[]) WHERE one = 1
+	RETURNING seq - cardinality($1::bytea[]) AS seq, keyed)
+	INSERT INTO gate_accounts (hash, account, seq, profile, decision)
+	SELECT CASE WHEN g.key = past.keyed THEN g.other ELSE g.hash END, g.account, past.seq + g.n, g.profile, g.decision
+	FROM past, unnest($1::bytea[], $2::text[], $3::bytea[], $4::text[], $5::bytea[], $6::bigint[]) WITH ORDINALITY g (hash, account, profile, decision, other, key, n)`
+
 // queueGate queues the gate's rows: of several of one account the last.
 func (c *postgresConn) queueGate(rows []gateRow) {
 	last := map[string]int{} // account -> its place
@@ -352,22 +360,29 @@ func (c *postgresConn) queueGate(rows []gateRow) {
 		merged = append(merged, g)
 	}
 	for _, fresh := range []bool{true, false} {
-		var hashes, profiles [][]byte
+		var hashes, profiles, others [][]byte
 		var accounts, decisions []string
+		var keys []int64
+		turning := false
 		for _, g := range merged {
 			if g.fresh == fresh {
 				hashes, profiles = append(hashes, g.hash), append(profiles, g.profile)
 				accounts, decisions = append(accounts, g.account), append(decisions, g.decision)
+				others, keys = append(others, g.other), append(keys, g.otherKey)
+				turning = turning || g.otherKey != 0
 			}
 		}
 		if len(hashes) == 0 {
 			continue
 		}
-		q := appendGate
+		q, args := appendGate, []any{hashes, accounts, profiles, decisions}
+		if turning {
+			q, args = appendGateTurning, append(args, others, keys)
+		}
 		if !fresh {
 			q += sameGateAccount
 		}
-		c.queue(nil, q, hashes, accounts, profiles, decisions)
+		c.queue(nil, q, args...)
 	}
 }
 

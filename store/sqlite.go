@@ -335,9 +335,9 @@ func (c *sqliteConn) commitGate(ctx context.Context, rows []gateRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	var seq int64
-	if err := c.query(ctx, `UPDATE gate_state SET seq = seq + ? WHERE one = 1 RETURNING seq`, []any{int64(len(rows))},
-		func(r row) error { return r.scan(&seq) }); err != nil {
+	var seq, key int64
+	if err := c.query(ctx, `UPDATE gate_state SET seq = seq + ? WHERE one = 1 RETURNING seq, keyed`, []any{int64(len(rows))},
+		func(r row) error { return r.scan(&seq, &key) }); err != nil {
 		return err
 	}
 	seq -= int64(len(rows))
@@ -347,7 +347,7 @@ func (c *sqliteConn) commitGate(ctx context.Context, rows []gateRow) error {
 		if !g.fresh {
 			q += sameGateAccount
 		}
-		if err := c.exec(ctx, nil, q, []any{g.hash, g.account, seq + int64(i) + 1, g.profile, g.decision}); err != nil {
+		if err := c.exec(ctx, nil, q, []any{g.under(key), g.account, seq + int64(i) + 1, g.profile, g.decision}); err != nil {
 			return err
 		}
 	}

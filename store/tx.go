@@ -49,6 +49,17 @@ type gateRow struct {
 	hash, profile     []byte
 	account, decision string
 	fresh             bool
+
+	other    []byte // hash under the version otherKey of the gate's key, where that may be in force
+	otherKey int64
+}
+
+// under is the hash under the version that is in force.
+func (g *gateRow) under(key int64) []byte {
+	if g.otherKey != 0 && g.otherKey == key {
+		return g.other
+	}
+	return g.hash
 }
 
 // Now is the time of everything in this transaction: the clock at its start. It

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,15 +30,15 @@ func (c Checkpoint) Text() string {
 	return fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, c.Root)
 }
 
-// SignCheckpoint signs c as the log named by the signer; c.Origin is the
-// signer's name. Whoever calls it answers for there being one head: the
+// SignCheckpoint signs c as the log named by the signers, which all have its name;
+// c.Origin is that. Whoever calls it answers for there being one head: the
 // [Publisher] does, nothing else should.
-func SignCheckpoint(c Checkpoint, signer note.Signer) (Checkpoint, error) {
-	c.Origin = signer.Name()
+func SignCheckpoint(c Checkpoint, signers ...note.Signer) (Checkpoint, error) {
+	c.Origin = signers[0].Name()
 	if c.Size < 0 || c.Size > MaxSize {
 		return Checkpoint{}, muster.Errorf(muster.CodeInvalid, "size of the log is out of range")
 	}
-	signed, err := note.Sign(&note.Note{Text: c.Text()}, signer)
+	signed, err := note.Sign(&note.Note{Text: c.Text()}, signers...)
 	if err != nil {
 		return Checkpoint{}, muster.Errorf(muster.CodeInternal, "the checkpoint cannot be signed: %w", err)
 	}
@@ -45,16 +46,16 @@ func SignCheckpoint(c Checkpoint, signer note.Signer) (Checkpoint, error) {
 	return c, nil
 }
 
-// OpenCheckpoint reads a signed checkpoint and checks the log's signature; its
-// origin must be the verifier's name. Signatures of unknown keys are ignored,
+// OpenCheckpoint reads a signed checkpoint and checks the log's signature, by one of
+// its keys at least; its origin must be the verifiers' name. Signatures of unknown keys are ignored,
 // as C2SP signed-note says. Errors: malformed, or invalid where the signature is
 // wanting or wrong.
-func OpenCheckpoint(signed []byte, verifier note.Verifier) (Checkpoint, error) {
-	c, err := openCheckpoint(signed, verifier)
+func OpenCheckpoint(signed []byte, verifiers ...note.Verifier) (Checkpoint, error) {
+	c, err := openCheckpoint(signed, verifiers...)
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	if c.Origin != verifier.Name() {
+	if slices.ContainsFunc(verifiers, func(v note.Verifier) bool { return v.Name() != c.Origin }) {
 		return Checkpoint{}, muster.Errorf(muster.CodeInvalid, "the checkpoint is of another log than the key")
 	}
 	return c, nil

@@ -24,11 +24,35 @@ type Heads interface {
 
 // PublisherConfig is what a Publisher needs; all of it.
 type PublisherConfig struct {
-	Leaves   Leaves
-	Tiles    TileStore
-	Heads    Heads
-	Signer   note.Signer   // the log's key; its name is the origin
-	Verifier note.Verifier // of the same key: a head that others signed is refused
+	Leaves Leaves
+	Tiles  TileStore
+	Heads  Heads
+	Keys   func() (Keys, error)
+}
+
+// Keys are the log's. There is more than one of each while a key is handed over: a
+// head is then signed by all of them, and one that any of them signed is the log's. A
+// head that others signed is refused.
+type Keys struct {
+	Signers   []note.Signer   // the one in use first; their name is the origin
+	Verifiers []note.Verifier // of the same keys, in that order
+}
+
+// OneKey are the keys of a log that never changed its own.
+func OneKey(s note.Signer, v note.Verifier) func() (Keys, error) {
+	return func() (Keys, error) { return Keys{[]note.Signer{s}, []note.Verifier{v}}, nil }
+}
+
+func (k Keys) check() error {
+	ok := len(k.Signers) > 0 && len(k.Signers) == len(k.Verifiers)
+	for i := 0; ok && i < len(k.Signers); i++ {
+		s, v := k.Signers[i], k.Verifiers[i]
+		ok = s != nil && v != nil && s.Name() == v.Name() && s.KeyHash() == v.KeyHash() && s.Name() == k.Signers[0].Name()
+	}
+	if !ok {
+		return muster.Errorf(muster.CodeInternal, "publisher's signers and verifiers are of different keys")
+	}
+	return nil
 }
 
 // Publisher makes tiles of new leaves and signs the head over them. Any number
@@ -43,7 +67,7 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 	var missing []string
 	for name, absent := range map[string]bool{
 		"Leaves": c.Leaves == nil, "Tiles": c.Tiles == nil, "Heads": c.Heads == nil,
-		"Signer": c.Signer == nil, "Verifier": c.Verifier == nil,
+		"Keys": c.Keys == nil,
 	} {
 		if absent {
 			missing = append(missing, name)
@@ -52,10 +76,11 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 	if len(missing) > 0 {
 		return nil, muster.Errorf(muster.CodeInternal, "publisher is configured without %s", strings.Join(missing, ", "))
 	}
-	if c.Signer.Name() != c.Verifier.Name() || c.Signer.KeyHash() != c.Verifier.KeyHash() {
-		return nil, muster.Errorf(muster.CodeInternal, "publisher's signer and verifier are of different keys")
+	keys, err := c.Keys()
+	if err != nil {
+		return nil, err
 	}
-	return &Publisher{c}, nil
+	return &Publisher{c}, keys.check()
 }
 
 // Publish reads the leaves past the head, puts the tiles that they fill or
@@ -66,7 +91,11 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 // puts again, byte for byte the same. Errors: conflict where leaves, tiles and
 // head disagree, or where another publisher was faster (try again).
 func (p *Publisher) Publish(ctx context.Context) (Checkpoint, error) {
-	oldSigned, old, err := p.head(ctx)
+	keys, err := p.Keys()
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	oldSigned, old, err := p.head(ctx, keys)
 	if err != nil {
 		return Checkpoint{}, err
 	}
@@ -87,7 +116,7 @@ func (p *Publisher) Publish(ctx context.Context) (Checkpoint, error) {
 	if err := p.extends(ctx, old, next); err != nil {
 		return Checkpoint{}, err
 	}
-	next, err = SignCheckpoint(next, p.Signer)
+	next, err = SignCheckpoint(next, keys.Signers...)
 	if err != nil {
 		return Checkpoint{}, err
 	}
@@ -98,15 +127,15 @@ func (p *Publisher) Publish(ctx context.Context) (Checkpoint, error) {
 }
 
 // head is the last head; the empty tree where there is none.
-func (p *Publisher) head(ctx context.Context) ([]byte, Checkpoint, error) {
+func (p *Publisher) head(ctx context.Context, keys Keys) ([]byte, Checkpoint, error) {
 	signed, err := p.Heads.Head(ctx)
 	if err != nil {
 		return nil, Checkpoint{}, err
 	}
 	if signed == nil {
-		return nil, Checkpoint{Origin: p.Signer.Name(), Root: emptyRoot()}, nil
+		return nil, Checkpoint{Origin: keys.Signers[0].Name(), Root: emptyRoot()}, nil
 	}
-	c, err := OpenCheckpoint(signed, p.Verifier)
+	c, err := OpenCheckpoint(signed, keys.Verifiers...)
 	return signed, c, err
 }
 
@@ -167,7 +196,11 @@ func (p *Publisher) extends(ctx context.Context, old, next Checkpoint) error {
 // they were moved away, or are to be kept in another place from now on. It reports
 // whether it did.
 func (p *Publisher) Ensure(ctx context.Context) (rebuilt bool, err error) {
-	_, head, err := p.head(ctx)
+	keys, err := p.Keys()
+	if err != nil {
+		return false, err
+	}
+	_, head, err := p.head(ctx, keys)
 	if err != nil {
 		return false, err
 	}

@@ -375,7 +375,7 @@ func TestPublisherNamesWhatIsMissing(t *testing.T) {
 	wantCode(t, err, muster.CodeInternal)
 	l, other := setup(t), setup(t)
 	c := l.PublisherConfig
-	c.Verifier = other.verifier
+	c.Keys = OneKey(l.signer, other.verifier)
 	_, err = NewPublisher(c)
 	wantCode(t, err, muster.CodeInternal)
 }

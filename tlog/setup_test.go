@@ -141,7 +141,7 @@ func setup(t tb) *log {
 		t.Fatal(err)
 	}
 	l.Publisher, err = NewPublisher(PublisherConfig{
-		Leaves: l.memory, Tiles: l.memory, Heads: l.memory, Signer: l.signer, Verifier: l.verifier,
+		Leaves: l.memory, Tiles: l.memory, Heads: l.memory, Keys: OneKey(l.signer, l.verifier),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ type VerifyOptions struct {
 	Verifier   note.Verifier // the log's key; nil: the bundle's own is used, and the report says so
 	Pinned     []byte        // an older signed checkpoint, kept from before; nil: none
 	Policy     Policy        // witnesses; a quorum above 0 is demanded
+	Handovers  [][]byte      // of the log's key: lead from Verifier to the bundle's; the pinned checkpoint may be signed by any on the way
 }
 
 // Backing says what, beside the provider's own signature, speaks for a checkpoint.
@@ -182,10 +183,11 @@ func readDecision(data []byte) (statedDecision, error) {
 
 // log checks inclusion, the checkpoints against one another, and what backs them.
 func (r *Report) log(b *Bundle, opts VerifyOptions) error {
-	verifier, err := r.key(b, opts.Verifier)
+	keys, err := r.key(b, opts)
 	if err != nil {
 		return err
 	}
+	verifier := keys[len(keys)-1]
 	own, err := OpenCheckpoint([]byte(b.Checkpoint), verifier)
 	if err != nil {
 		return err
@@ -218,12 +220,12 @@ func (r *Report) log(b *Bundle, opts VerifyOptions) error {
 	if own.Size != held.Size {
 		r.verified("the bundle's checkpoint (size %d) and yours (size %d) are of one log", own.Size, held.Size)
 	}
-	return r.backing(b, opts, verifier, own, held, covering)
+	return r.backing(b, opts, keys, own, held, covering)
 }
 
 // backing says who besides the provider speaks for the log. Witnesses may have
 // cosigned either checkpoint that covers the leaf: both are shown to be one log.
-func (r *Report) backing(b *Bundle, opts VerifyOptions, verifier note.Verifier, own, held, covering Checkpoint) error {
+func (r *Report) backing(b *Bundle, opts VerifyOptions, keys []note.Verifier, own, held, covering Checkpoint) error {
 	cosigned := covering
 	if len(opts.Policy.Cosignatures(own.Signed)) > len(opts.Policy.Cosignatures(covering.Signed)) {
 		cosigned = own
@@ -234,7 +236,7 @@ func (r *Report) backing(b *Bundle, opts VerifyOptions, verifier note.Verifier, 
 	r.Witnesses = opts.Policy.Cosignatures(cosigned.Signed)
 	pinned := false
 	if opts.Pinned != nil {
-		old, err := OpenCheckpoint(opts.Pinned, verifier)
+		old, err := OpenCheckpoint(opts.Pinned, keys...)
 		if err != nil {
 			return err
 		}
@@ -268,21 +270,31 @@ func (r *Report) backing(b *Bundle, opts VerifyOptions, verifier note.Verifier, 
 	return nil
 }
 
-// key is the log's key that signatures are checked with.
-func (r *Report) key(b *Bundle, given note.Verifier) (note.Verifier, error) {
+// key is the key that checkpoints are checked with: the last; before it the ones that
+// led to it, of which a pinned checkpoint may be.
+func (r *Report) key(b *Bundle, opts VerifyOptions) ([]note.Verifier, error) {
 	stated, err := NewLogVerifier(b.Key)
 	if err != nil {
 		return nil, err
 	}
+	given := opts.Verifier
 	if given == nil {
 		r.not("the log's key was taken from the bundle: compare it with one that you got elsewhere (%s)", b.Key)
-		return stated, nil
+		return []note.Verifier{stated}, nil
 	}
-	if stated.Name() != given.Name() || stated.KeyHash() != given.KeyHash() {
+	if sameVerifier(given, stated) {
+		r.verified("the checkpoints are signed by the log's key that you gave")
+		return []note.Verifier{given}, nil
+	}
+	if len(opts.Handovers) == 0 || given.Name() != stated.Name() {
 		return nil, wrong("the bundle names another key of the log than you do")
 	}
-	r.verified("the checkpoints are signed by the log's key that you gave")
-	return given, nil
+	way, err := follow(given, stated, opts.Handovers)
+	if err != nil {
+		return nil, err
+	}
+	r.verified("the log's key that you gave leads by hand-over to the one that signed the checkpoints (%d on the way)", len(way)-1)
+	return way, nil
 }
 
 // linked checks that two checkpoints are of one log: the same tree, or one that

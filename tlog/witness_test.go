@@ -84,7 +84,7 @@ func TestWitnessFollowsTheSpecification(t *testing.T) {
 	c5, c300, c301 := w.grow(t, 5), w.grow(t, 295), w.grow(t, 1)
 	fork := setup(t)
 	fork.signer, fork.verifier = w.signer, w.verifier
-	fork.PublisherConfig.Signer, fork.PublisherConfig.Verifier = w.signer, w.verifier
+	fork.PublisherConfig.Keys = OneKey(w.signer, w.verifier)
 	fork.append(300)
 	fork.leaves[299][40] ^= 1
 	f300 := fork.grow(t, 0)
@@ -259,7 +259,7 @@ func TestCollect(t *testing.T) {
 		}
 	}
 	fork := setup(t)
-	fork.PublisherConfig.Signer, fork.PublisherConfig.Verifier = w.signer, w.verifier
+	fork.PublisherConfig.Keys = OneKey(w.signer, w.verifier)
 	fork.append(80)
 	fork.leaves[3][40] ^= 1
 	_, err := w.client.Collect(ctx, fork.prover, 0, fork.grow(t, 0))

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"crypto/cipher"
 
 	"github.com/muster-cip/muster"
 )
@@ -50,16 +51,14 @@ const DigestSize = 18
 //
 // For a search by value use Lookup: such a search is a reveal.
 func (v *Vault) Digest(kind Kind, normaliser uint8, value string) []byte {
-	return digest(make([]byte, 0, DigestSize), v.prf(kind), kind, normaliser, value)
+	return digest(make([]byte, 0, DigestSize), v.prf(kind).inUse(), kind, normaliser, value)
 }
 
-// Digests is Digest under every live version of the kind's key, newest first: what
-// a count or comparison asks for while a re-index job runs.
+// Digests is Digest under every live version of the kind's key, that in use first:
+// what a count or comparison asks for while a re-index job runs.
 func (v *Vault) Digests(kind Kind, normaliser uint8, value string) [][]byte {
 	var all [][]byte
-	for m := v.prf(kind); m != nil; m = m.older {
-		all = append(all, digest(nil, m, kind, normaliser, value))
-	}
+	v.prf(kind).each(func(m *macKey) { all = append(all, digest(nil, m, kind, normaliser, value)) })
 	return all
 }
 
@@ -71,10 +70,10 @@ func digest(dst []byte, m *macKey, kind Kind, normaliser uint8, value string) []
 	return dst
 }
 
-// prf is the newest key of a kind. An unknown kind is a mistake in the program, and
+// prf is the key of a kind, all its versions. An unknown kind is a mistake in the program, and
 // a digest under no key would be worse than a stop.
 func (v *Vault) prf(kind Kind) *macKey {
-	m := v.set.Load().prf[kind]
+	m := v.keys().prf[kind]
 	if m == nil {
 		panic("vault: no such kind: " + string(kind))
 	}
@@ -85,57 +84,108 @@ func (v *Vault) prf(kind Kind) *macKey {
 // random handle under a permutation of that kind (AES-256 of one block). Rows of one
 // subject under two kinds cannot be joined without the vault; rows under one kind can.
 func (v *Vault) HandleFor(kind Kind, key Key) (h [16]byte) {
-	block := v.set.Load().handles[kind]
-	if block == nil {
+	inUse(v.blocks(kind)).key.Encrypt(h[:], key.o.handle[:])
+	return h
+}
+
+// HandlesFor is HandleFor under every live version of the key of handles, that in
+// use first.
+func (v *Vault) HandlesFor(kind Kind, key Key) [][16]byte {
+	blocks := v.blocks(kind)
+	all := make([][16]byte, 1, len(blocks))
+	for _, b := range blocks {
+		var h [16]byte
+		b.key.Encrypt(h[:], key.o.handle[:])
+		if b.version == inUse(blocks).version {
+			all[0] = h
+		} else {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+func (v *Vault) blocks(kind Kind) []held[cipher.Block] {
+	blocks := v.keys().handles[kind]
+	if blocks == nil {
 		panic("vault: no such kind: " + string(kind))
 	}
-	block.Encrypt(h[:], key.o.handle[:])
-	return h
+	return blocks
 }
 
 // Resolve leads handles of one kind back to key ids. A handle that leads nowhere
 // (its key is destroyed) is absent.
 func (v *Vault) Resolve(ctx context.Context, kind Kind, handles [][16]byte) (map[[16]byte]string, error) {
-	set := v.set.Load()
-	block := set.handles[kind]
-	if block == nil {
-		return nil, muster.Errorf(muster.CodeInternal, "the blind index has no kind %q", kind)
+	found, _, err := v.resolve(ctx, kind, handles)
+	return found, err
+}
+
+// Rehandle gives for handles that an older version of the key made those of the
+// version in use. What is of that version already, or leads nowhere, is absent.
+func (v *Vault) Rehandle(ctx context.Context, kind Kind, handles [][16]byte) (map[[16]byte][16]byte, error) {
+	_, own, err := v.resolve(ctx, kind, handles)
+	if err != nil {
+		return nil, err
 	}
+	block := inUse(v.blocks(kind)).key
+	next := map[[16]byte][16]byte{}
+	for h, o := range own {
+		var n [16]byte
+		block.Encrypt(n[:], o[:])
+		if n != h {
+			next[h] = n
+		}
+	}
+	return next, nil
+}
+
+// resolve leads handles to key ids, and to the subjects' own handles. Which version
+// made a handle is not seen: under a wrong one it comes out as 16 bytes that nobody has.
+func (v *Vault) resolve(ctx context.Context, kind Kind, handles [][16]byte) (ids map[[16]byte]string, own map[[16]byte][16]byte, err error) {
+	set := v.keys()
+	blocks := set.handles[kind]
+	if blocks == nil {
+		return nil, nil, muster.Errorf(muster.CodeInternal, "the blind index has no kind %q", kind)
+	}
+	ids, own = make(map[[16]byte]string, len(handles)), make(map[[16]byte][16]byte, len(handles))
 	if len(handles) == 0 {
-		return map[[16]byte]string{}, nil
+		return ids, own, nil
 	}
-	back := make(map[[16]byte][16]byte, len(handles)*len(set.epochs)) // as stored -> as asked
-	asked := make([][16]byte, 0, len(handles)*len(set.epochs))
+	type way struct{ asked, own [16]byte }
+	n := len(handles) * len(set.epochs) * len(blocks)
+	back := make(map[[16]byte][]way, n) // by what the store has; two versions of one handle lead to one
+	asked := make([][16]byte, 0, n)
 	for _, h := range handles {
-		var own [16]byte
-		block.Decrypt(own[:], h[:])
-		for _, e := range set.epochs { // two while a rotation runs
-			var stored [16]byte
-			e.handles.Encrypt(stored[:], own[:])
-			if _, twice := back[stored]; !twice {
-				asked = append(asked, stored)
+		for _, b := range blocks { // more than one while the key of handles turns
+			w := way{asked: h}
+			b.key.Decrypt(w.own[:], h[:])
+			for _, e := range set.epochs { // two while a rotation runs
+				var stored [16]byte
+				e.handles.Encrypt(stored[:], w.own[:])
+				if back[stored] == nil {
+					asked = append(asked, stored)
+				}
+				back[stored] = append(back[stored], w)
 			}
-			back[stored] = h
 		}
 	}
 	rows, err := v.store.ByHandle(ctx, asked)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	found := make(map[[16]byte]string, len(rows))
 	for _, r := range rows {
-		if h, ok := back[r.Handle]; ok {
-			found[h] = r.ID
+		for _, w := range back[r.Handle] {
+			ids[w.asked], own[w.asked] = r.ID, w.own
 		}
 	}
-	if len(found) < len(handles) && v.shared {
+	if len(ids) < len(handles) && v.shared {
 		// Another process may have turned the epoch since our set was loaded.
 		if err := v.Refresh(ctx); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if v.set.Load().version != set.version {
-			return v.Resolve(ctx, kind, handles)
+			return v.resolve(ctx, kind, handles)
 		}
 	}
-	return found, nil
+	return ids, own, nil
 }

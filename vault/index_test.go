@@ -2,12 +2,17 @@ package vault_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	"pgregory.net/rapid"
 
 	"github.com/muster-cip/muster/vault"
+	"github.com/muster-cip/muster/vault/vaulttest"
 )
 
 func TestDigestsDifferByKindNormaliserValueAndDeployment(t *testing.T) {
@@ -75,9 +80,26 @@ func TestNewPRFKeyKeepsTheOldOneReadable(t *testing.T) {
 	v, store, kms := setup(t)
 	was := v.Digest(vault.KindEmail, 1, "a@example.org")
 	phone := v.Digest(vault.KindPhone, 1, "+1")
-	n, err := v.RotateNamed(t.Context(), "prf/email")
-	if err != nil || n != 2 {
-		t.Fatalf("%d, %v", n, err)
+	to, err := v.Next("prf/email")
+	if err != nil || to["prf/email"] != 2 {
+		t.Fatalf("%v, %v", to, err)
+	}
+	if err := v.Prepare(t.Context(), to); err != nil {
+		t.Fatal(err)
+	}
+	// Known and not used: every process reads the new version before one writes it.
+	for _, v := range []*vault.Vault{v, open(t, config(store, kms))} {
+		if now := v.Digest(vault.KindEmail, 1, "a@example.org"); !bytes.Equal(now, was) {
+			t.Fatalf("a version that only waits is used: %x", now)
+		}
+		if all := v.Digests(vault.KindEmail, 1, "a@example.org"); len(all) != 2 || !bytes.Equal(all[0], was) || all[1][0] != 2 {
+			t.Fatalf("digests %x", all)
+		}
+	}
+	for range 2 { // what is done twice is done once
+		if err := errors.Join(v.Promote(t.Context(), to), v.Prepare(t.Context(), to)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, v := range []*vault.Vault{v, open(t, config(store, kms))} {
 		now := v.Digest(vault.KindEmail, 1, "a@example.org")
@@ -92,17 +114,17 @@ func TestNewPRFKeyKeepsTheOldOneReadable(t *testing.T) {
 			t.Fatal("another kind's digest changed")
 		}
 	}
-	if err := v.RetireNamed(t.Context(), "prf/email", 2); err == nil {
-		t.Fatal("the version in use was retired")
+	if err := v.Retire(t.Context(), vault.Target{"prf/email": 3}); err != nil || len(v.Digests(vault.KindEmail, 1, "a")) != 2 {
+		t.Fatalf("a version was retired for one that is not there: %v", err)
 	}
-	if err := v.RetireNamed(t.Context(), "prf/email", 1); err != nil {
+	if err := v.Retire(t.Context(), to); err != nil {
 		t.Fatal(err)
 	}
 	if all := v.Digests(vault.KindEmail, 1, "a@example.org"); len(all) != 1 {
 		t.Fatalf("digests %x", all)
 	}
-	for _, name := range []string{"handle", "epoch", "check", "log", "snapshot", "gate", "prf/none", ""} {
-		if _, err := v.RotateNamed(t.Context(), name); err == nil {
+	for _, name := range []string{"epoch", "check", "prf/none", ""} {
+		if _, err := v.Next(name); err == nil {
 			t.Errorf("%q took a new version", name)
 		}
 	}
@@ -136,9 +158,7 @@ func TestSecretsAndMACsOutliveANewVersion(t *testing.T) {
 	}
 	check("before")
 	for _, name := range []string{"compliance", "webhook", "config", "code", "request", "token"} {
-		if _, err := v.RotateNamed(t.Context(), name); err != nil {
-			t.Fatal(err)
-		}
+		turn(t, v, name)
 	}
 	check("after")
 	if bytes.Equal(v.TokenMAC([]byte("token")), token) {
@@ -150,36 +170,132 @@ func TestSecretsAndMACsOutliveANewVersion(t *testing.T) {
 	if _, err := v.OpenCompliance(vault.Place{Record: "dec_2", Field: "c2"}, sealed); err == nil {
 		t.Fatal("a salt opens in another place")
 	}
-	if err := v.RetireNamed(t.Context(), "config", 1); err != nil {
+	again, err := v.Renew("config", "smtp", conf)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if same, err := v.Renew("config", "smtp", again); err != nil || !bytes.Equal(same, again) {
+		t.Fatalf("sealed anew for nothing: %v", err)
+	}
+	if _, err := v.Renew("config", "imap", conf); err == nil {
+		t.Fatal("a secret was sealed anew in another place")
+	}
+	if err := v.Retire(t.Context(), vault.Target{"config": 2}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := v.OpenConfig("smtp", again); err != nil || string(got) != "conf" {
+		t.Fatalf("%q, %v", got, err)
 	}
 	if _, err := v.OpenConfig("smtp", conf); err == nil {
 		t.Fatal("a retired version opens")
 	}
 }
 
-func TestLogSignerSignsNotes(t *testing.T) {
+// turn gives a key a new version and puts it in use.
+func turn(t *testing.T, v *vault.Vault, names ...string) vault.Target {
+	t.Helper()
+	to, err := v.Next(names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(v.Prepare(t.Context(), to), v.Promote(t.Context(), to)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func TestHandlesTurnInPlace(t *testing.T) {
+	t.Parallel()
+	v, _, _ := setup(t)
+	key, gone := take(t, v), take(t, v)
+	was, lost := v.HandleFor(vault.KindEmail, key), v.HandleFor(vault.KindEmail, gone)
+	if err := v.Destroy(t.Context(), []string{gone.ID()}); err != nil {
+		t.Fatal(err)
+	}
+	to := turn(t, v, "handle")
+	is := v.HandleFor(vault.KindEmail, key)
+	if all := v.HandlesFor(vault.KindEmail, key); is == was || len(all) != 2 || all[0] != is || all[1] != was {
+		t.Fatalf("handles %x, was %x", all, was)
+	}
+	ids, err := v.Resolve(t.Context(), vault.KindEmail, [][16]byte{was, is, lost})
+	if err != nil || len(ids) != 2 || ids[was] != key.ID() || ids[is] != key.ID() {
+		t.Fatalf("lead to %v, %v", ids, err)
+	}
+	next, err := v.Rehandle(t.Context(), vault.KindEmail, [][16]byte{was, is, lost})
+	if err != nil || len(next) != 1 || next[was] != is {
+		t.Fatalf("become %v, %v", next, err)
+	}
+	if err := v.Retire(t.Context(), to); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := v.Resolve(t.Context(), vault.KindEmail, [][16]byte{was, is}); err != nil || len(ids) != 1 || ids[is] != key.ID() {
+		t.Fatalf("after the old key is gone: %v, %v", ids, err)
+	}
+}
+
+// A process that was stopped looks at the set again before it writes with it.
+func TestSharedSetIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, kms := vaulttest.NewStore(), vaulttest.NewKMS()
+		c := config(store, kms)
+		c.Shared = true
+		a, b := open(t, c), open(t, c)
+		to := turn(t, a, "prf/email")
+		if n := b.Digest(vault.KindEmail, 1, "x")[0]; n != 1 {
+			t.Fatalf("version %d: the other process has been told before it looked", n)
+		}
+		time.Sleep(5 * time.Second)
+		if n := b.Digest(vault.KindEmail, 1, "x")[0]; int(n) != to["prf/email"] {
+			t.Fatalf("version %d after five seconds", n)
+		}
+		for _, v := range []*vault.Vault{a, b} {
+			if err := v.Close(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestLogSignersSignNotes(t *testing.T) {
 	t.Parallel()
 	v, store, kms := setup(t)
-	signer, vkey, err := v.LogSigner("log.example.org/muster")
-	if err != nil {
-		t.Fatal(err)
+	const origin = "log.example.org/muster"
+	one, err := v.LogSigners(origin)
+	if err != nil || len(one) != 1 {
+		t.Fatal(one, err)
 	}
-	msg, err := note.Sign(&note.Note{Text: "log.example.org/muster\n0\n\n"}, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	verifier, err := note.NewVerifier(vkey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := note.Open(msg, note.VerifierList(verifier)); err != nil {
-		t.Fatal(err)
-	}
-	if _, again, _ := open(t, config(store, kms)).LogSigner("log.example.org/muster"); again != vkey {
+	if again, _ := open(t, config(store, kms)).LogSigners(origin); again[0].Public != one[0].Public {
 		t.Fatal("the key is another after a restart")
 	}
-	if _, _, err := v.LogSigner("no name+"); err == nil {
+	to, _ := v.Next("log")
+	if err := v.Prepare(t.Context(), to); err != nil {
+		t.Fatal(err)
+	}
+	both, err := v.LogSigners(origin)
+	if err != nil || len(both) != 2 || both[0].Public != one[0].Public {
+		t.Fatal(both, err)
+	}
+	msg, err := note.Sign(&note.Note{Text: origin + "\n0\n\n"}, both[0], both[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range both {
+		verifier, err := note.NewVerifier(s.Public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := note.Open(msg, note.VerifierList(verifier)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.Promote(t.Context(), to); err != nil {
+		t.Fatal(err)
+	}
+	if now, _ := v.LogSigners(origin); len(now) != 2 || now[0].Public != both[1].Public {
+		t.Fatal("the new key does not come first", now)
+	}
+	if _, err := v.LogSigners("no name+"); err == nil {
 		t.Fatal("a name with a plus sign was taken")
 	}
 }

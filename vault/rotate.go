@@ -3,8 +3,6 @@ package vault
 import (
 	"context"
 	"slices"
-
-	"github.com/muster-cip/muster"
 )
 
 // batch is how many subject keys are re-wrapped in one write. Their handles lie at
@@ -107,44 +105,6 @@ func (k *keyset) ended() []int {
 func (v *Vault) Epoch() (epoch int, pending bool) {
 	set := v.set.Load()
 	return set.epoch, len(set.epochs) > 1
-}
-
-// RotateNamed gives a static key a new version, which is used from now on; older
-// versions still open and compare until RetireNamed. Names are "compliance", "code",
-// "request", "token", "webhook", "config" and "prf/" + Kind. After a new PRF key the
-// caller runs a re-index job: rows carry the key version in the digest's first byte;
-// where processes share the store it waits 5 s first. It returns the new version.
-func (v *Vault) RotateNamed(ctx context.Context, name string) (version int, err error) {
-	if !rotates(name) {
-		return 0, muster.Errorf(muster.CodeInvalid, "the key %q has no versions", name)
-	}
-	err = v.change(ctx, func(k *keyset) error {
-		version = k.newest(name) + 1
-		if version == 1 {
-			return muster.Errorf(muster.CodeNotFound, "there is no key %q", name)
-		}
-		if version > 255 {
-			return muster.Errorf(muster.CodeConflict, "the key %q has had all its 255 versions", name)
-		}
-		k.add(name, version)
-		return nil
-	})
-	return version, err
-}
-
-// RetireNamed destroys an older version of a static key. What it sealed does not
-// open any more, and its digests lead nowhere.
-func (v *Vault) RetireNamed(ctx context.Context, name string, version int) error {
-	if !rotates(name) {
-		return muster.Errorf(muster.CodeInvalid, "the key %q has no versions", name)
-	}
-	return v.change(ctx, func(k *keyset) error {
-		if version == k.newest(name) {
-			return muster.Errorf(muster.CodeConflict, "the version in use is not retired")
-		}
-		k.drop(name, version)
-		return nil
-	})
 }
 
 // MoveRoot wraps the whole set under another root key: another key file, or a KMS

@@ -87,33 +87,67 @@ func unpad(b []byte) ([]byte, error) {
 // SealCompliance seals under the compliance key, which outlives subjects: the salts
 // of C2, and nothing that tells of a person. 30 bytes longer than plain, not padded.
 func (v *Vault) SealCompliance(place Place, plain []byte) []byte {
-	return v.set.Load().boxes[nameCompliance].seal(plain, v.placeAD(nil, "muster "+nameCompliance, place))
+	return v.keys().boxes[nameCompliance].seal(plain, v.placeAD(nil, "muster "+nameCompliance, place))
 }
 
 // OpenCompliance opens what SealCompliance made. It is no door: no personal value
 // may be sealed there.
 func (v *Vault) OpenCompliance(place Place, sealed []byte) ([]byte, error) {
-	return v.set.Load().boxes[nameCompliance].unseal(sealed, v.placeAD(nil, "muster "+nameCompliance, place))
+	return v.keys().boxes[nameCompliance].unseal(sealed, v.placeAD(nil, "muster "+nameCompliance, place))
 }
 
 // SealWebhookSecret seals the signing secret of the webhook id.
 func (v *Vault) SealWebhookSecret(id string, secret []byte) []byte {
-	return v.set.Load().boxes[nameWebhook].seal(secret, fields(nil, "muster "+nameWebhook, v.deployment, id))
+	return v.keys().boxes[nameWebhook].seal(secret, fields(nil, "muster "+nameWebhook, v.deployment, id))
 }
 
 // OpenWebhookSecret opens what SealWebhookSecret made.
 func (v *Vault) OpenWebhookSecret(id string, sealed []byte) ([]byte, error) {
-	return v.set.Load().boxes[nameWebhook].unseal(sealed, fields(nil, "muster "+nameWebhook, v.deployment, id))
+	return v.keys().boxes[nameWebhook].unseal(sealed, fields(nil, "muster "+nameWebhook, v.deployment, id))
 }
 
 // SealConfig seals a secret of the configuration that the store keeps, by name.
 func (v *Vault) SealConfig(name string, secret []byte) []byte {
-	return v.set.Load().boxes[nameConfig].seal(secret, fields(nil, "muster "+nameConfig, v.deployment, name))
+	return v.keys().boxes[nameConfig].seal(secret, fields(nil, "muster "+nameConfig, v.deployment, name))
 }
 
 // OpenConfig opens what SealConfig made.
 func (v *Vault) OpenConfig(name string, sealed []byte) ([]byte, error) {
-	return v.set.Load().boxes[nameConfig].unseal(sealed, fields(nil, "muster "+nameConfig, v.deployment, name))
+	return v.keys().boxes[nameConfig].unseal(sealed, fields(nil, "muster "+nameConfig, v.deployment, name))
+}
+
+// Renew is a sealed secret under the key version in use; as it is where it is
+// under that already. It is for the keys compliance, webhook and config, whose secrets
+// have an id of a row, or a name, as their place.
+func (v *Vault) Renew(name, place string, sealed []byte) (fresh []byte, err error) {
+	b := v.keys().boxes[name]
+	if b == nil {
+		return nil, muster.Errorf(muster.CodeInternal, "nothing is sealed under the key %q", name)
+	}
+	if len(sealed) > 1 && sealed[1] == b.current {
+		return sealed, nil
+	}
+	ad := fields(nil, "muster "+name, v.deployment, place)
+	if name == nameCompliance {
+		ad = v.placeAD(nil, "muster "+name, saltPlace(place))
+	}
+	plain, err := b.unseal(sealed, ad)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	return b.seal(plain, ad), nil
+}
+
+// saltPlace is where the salt of a record's commitment is sealed.
+func saltPlace(id string) Place { return Place{Record: id, Field: "salt"} }
+
+// SealSalt seals the salt of a record's commitment under the compliance key.
+func (v *Vault) SealSalt(id string, salt []byte) []byte { return v.SealCompliance(saltPlace(id), salt) }
+
+// OpenSalt opens what SealSalt made.
+func (v *Vault) OpenSalt(id string, sealed []byte) ([]byte, error) {
+	return v.OpenCompliance(saltPlace(id), sealed)
 }
 
 // seal is format, key version, nonce, ciphertext, tag.

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/muster-cip/muster"
 )
@@ -36,17 +37,9 @@ const (
 	prefixPRF      = "prf/"
 )
 
-// rotates says which static keys take new versions by RotateNamed. What is missing:
-// epoch (Rotate does it), check, handle (rows carry no version of it: a new one
-// means a new index), gate (likewise: a new table), log and snapshot (a new key is a new identity for those who
-// verify, which their rooms announce).
-func rotates(name string) bool {
-	switch name {
-	case nameCompliance, nameCode, nameRequest, nameToken, nameRecord, nameWebhook, nameConfig:
-		return true
-	}
-	return strings.HasPrefix(name, prefixPRF)
-}
+// prefixNext is before the name of a version that every process holds and nobody
+// uses yet (Prepare).
+const prefixNext = "next/"
 
 func staticNames() []string {
 	names := []string{
@@ -74,12 +67,33 @@ type keyset struct {
 
 	epochs   map[int]*epochKey
 	prf      map[Kind]*macKey
-	macs     map[string]*macKey // code, request, token
+	macs     map[string]*macKey // code, request, token, record
 	boxes    map[string]*box    // compliance, webhook, config
-	handles  map[Kind]cipher.Block
-	log      ed25519.PrivateKey
-	gate     [32]byte
-	snapshot ed25519.PrivateKey
+	handles  map[Kind][]held[cipher.Block]
+	log      []held[ed25519.PrivateKey]
+	gate     []held[[32]byte]
+	snapshot []held[ed25519.PrivateKey]
+}
+
+// held is one version of a key. Lists of them begin with the newest.
+type held[T any] struct {
+	version int
+	next    bool // not in use yet
+	key     T
+}
+
+// inUse is the version that is worked with; the set has one of every key.
+func inUse[T any](versions []held[T]) held[T] {
+	for _, h := range versions {
+		if !h.next {
+			return h
+		}
+	}
+	panic("vault: a key of the set has no version in use")
+}
+
+func hold[T any](older []held[T], version int, next bool, key T) []held[T] {
+	return append([]held[T]{{version, next, key}}, older...)
 }
 
 // epochKey wraps subject keys and enciphers their handles.
@@ -162,53 +176,70 @@ func (k *keyset) ready() error {
 	k.prf = map[Kind]*macKey{}
 	k.macs = map[string]*macKey{}
 	k.boxes = map[string]*box{}
-	k.handles = map[Kind]cipher.Block{}
-	for _, r := range k.refs() { // rising versions: the last is the current one
-		p := k.plain[r]
-		switch r.name {
-		case nameEpoch:
-			wrap, err := subAEAD(p[:], "muster epoch wrap")
+	k.handles = map[Kind][]held[cipher.Block]{}
+	k.log, k.gate, k.snapshot = nil, nil, nil
+	refs := k.refs()
+	// Rising versions, and after those in use the ones that are to be.
+	for _, next := range []bool{false, true} {
+		for _, r := range refs {
+			name, isNext := strings.CutPrefix(r.name, prefixNext)
+			if isNext != next {
+				continue
+			}
+			if err := k.derive(name, r.version, next, k.plain[r]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (k *keyset) derive(name string, version int, next bool, p [32]byte) error {
+	switch name {
+	case nameEpoch:
+		wrap, err := subAEAD(p[:], "muster epoch wrap")
+		if err != nil {
+			return err
+		}
+		handles, err := subBlock(p[:], "muster epoch handle")
+		if err != nil {
+			return err
+		}
+		k.epochs[version] = &epochKey{version, wrap, handles}
+	case nameCode, nameRequest, nameToken, nameRecord:
+		k.macs[name] = newMACKey(byte(version), next, p, k.macs[name])
+	case nameCompliance, nameWebhook, nameConfig:
+		aead, err := newAEAD(p[:])
+		if err != nil {
+			return err
+		}
+		b := k.boxes[name]
+		if b == nil {
+			b = &box{open: map[byte]cipher.AEAD{}}
+			k.boxes[name] = b
+		}
+		if !next {
+			b.current = byte(version)
+		}
+		b.open[byte(version)] = aead
+	case nameHandle:
+		for _, kind := range Kinds {
+			block, err := subBlock(p[:], "muster index handle "+string(kind))
 			if err != nil {
 				return err
 			}
-			handles, err := subBlock(p[:], "muster epoch handle")
-			if err != nil {
-				return err
-			}
-			k.epochs[r.version] = &epochKey{r.version, wrap, handles}
-		case nameCode, nameRequest, nameToken, nameRecord:
-			k.macs[r.name] = newMACKey(byte(r.version), p, k.macs[r.name])
-		case nameCompliance, nameWebhook, nameConfig:
-			aead, err := newAEAD(p[:])
-			if err != nil {
-				return err
-			}
-			b := k.boxes[r.name]
-			if b == nil {
-				b = &box{open: map[byte]cipher.AEAD{}}
-				k.boxes[r.name] = b
-			}
-			b.current = byte(r.version)
-			b.open[b.current] = aead
-		case nameHandle:
-			for _, kind := range Kinds {
-				block, err := subBlock(p[:], "muster index handle "+string(kind))
-				if err != nil {
-					return err
-				}
-				k.handles[kind] = block
-			}
-		case nameLog:
-			k.log = ed25519.NewKeyFromSeed(p[:])
-		case nameSnapshot:
-			k.snapshot = ed25519.NewKeyFromSeed(p[:])
-		case nameGate:
-			k.gate = p
-		case nameCheck:
-		default: // a key that this program does not know, a newer one's, is kept and not used
-			if name, ok := strings.CutPrefix(r.name, prefixPRF); ok {
-				k.prf[Kind(name)] = newMACKey(byte(r.version), p, k.prf[Kind(name)])
-			}
+			k.handles[kind] = hold(k.handles[kind], version, next, block)
+		}
+	case nameLog:
+		k.log = hold(k.log, version, next, ed25519.NewKeyFromSeed(p[:]))
+	case nameSnapshot:
+		k.snapshot = hold(k.snapshot, version, next, ed25519.NewKeyFromSeed(p[:]))
+	case nameGate:
+		k.gate = hold(k.gate, version, next, p)
+	case nameCheck:
+	default: // a key that this program does not know, a newer one's, is kept and not used
+		if kind, ok := strings.CutPrefix(name, prefixPRF); ok {
+			k.prf[Kind(kind)] = newMACKey(byte(version), next, p, k.prf[Kind(kind)])
 		}
 	}
 	return nil
@@ -273,6 +304,7 @@ func (v *Vault) Refresh(ctx context.Context) error {
 
 // refresh does Refresh; v.setMu is held.
 func (v *Vault) refresh(ctx context.Context) error {
+	asked := time.Since(v.began) // before the store was read
 	stored, err := v.store.LoadSet(ctx)
 	if err != nil {
 		return err
@@ -281,15 +313,28 @@ func (v *Vault) refresh(ctx context.Context) error {
 	if stored.Version == 0 && have == nil {
 		return nil
 	}
-	if have != nil && stored.Version == have.version {
-		return nil
+	if have == nil || stored.Version != have.version {
+		k, err := v.unwrapSet(ctx, stored)
+		if err != nil {
+			return err
+		}
+		v.set.Store(k)
 	}
-	k, err := v.unwrapSet(ctx, stored)
-	if err != nil {
-		return err
-	}
-	v.set.Store(k)
+	v.looked.Store(int64(asked))
 	return nil
+}
+
+// keys is the set, looked at again where other processes change it and this one,
+// paused or starved, has not seen it for too long: what is made under a version
+// that the others have done away with would be lost to them. Where the store does
+// not answer, the set is used as it is: what is made goes nowhere without the store.
+func (v *Vault) keys() *keyset {
+	if v.shared && time.Since(v.began)-time.Duration(v.looked.Load()) > recheck && v.life != nil {
+		ctx, cancel := context.WithTimeout(v.life, recheck)
+		defer cancel()
+		_ = v.Refresh(ctx)
+	}
+	return v.set.Load()
 }
 
 func (v *Vault) unwrapSet(ctx context.Context, stored Set) (*keyset, error) {

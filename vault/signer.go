@@ -13,48 +13,91 @@ import (
 	"github.com/muster-cip/muster"
 )
 
-// LogSigner signs the log's checkpoints as origin (a note key's name, without "+"
-// and white space), and returns the verifier key to be published (C2SP signed-note,
-// Ed25519).
-func (v *Vault) LogSigner(origin string) (note.Signer, string, error) {
-	key := v.set.Load().log
-	verifier, err := note.NewEd25519VerifierKey(origin, key.Public().(ed25519.PublicKey))
-	if err != nil {
-		return nil, "", muster.Errorf(muster.CodeInvalid, "the log's origin is no name of a key: %w", err)
+// LogSigner is one version of the log's key: it signs checkpoints as origin.
+type LogSigner struct {
+	note.Signer
+	Version int
+	Public  string // verifier key (C2SP signed-note, Ed25519), to be published
+}
+
+// LogSigners are the live versions of the log's key, that in use first; origin is the
+// name of the log (a note key's name, without "+" and white space). There is more than
+// one while the key is handed over: then each checkpoint is signed by all of them.
+func (v *Vault) LogSigners(origin string) ([]LogSigner, error) {
+	versions := v.keys().log
+	use := inUse(versions).version
+	var all []LogSigner
+	for _, h := range versions {
+		s, err := logSigner(origin, h.key)
+		if err != nil {
+			return nil, err
+		}
+		s.Version = h.version
+		if h.version == use {
+			all = append([]LogSigner{s}, all...)
+		} else {
+			all = append(all, s)
+		}
 	}
-	parts := strings.Split(verifier, "+") // name+hash+key
+	return all, nil
+}
+
+func logSigner(origin string, key ed25519.PrivateKey) (s LogSigner, err error) {
+	if s.Public, err = note.NewEd25519VerifierKey(origin, key.Public().(ed25519.PublicKey)); err != nil {
+		return s, muster.Errorf(muster.CodeInvalid, "the log's origin is no name of a key: %w", err)
+	}
+	parts := strings.Split(s.Public, "+") // name+hash+key
 	if len(parts) < 3 {
-		return nil, "", muster.Errorf(muster.CodeInternal, "the log's verifier key has an unknown form")
+		return s, muster.Errorf(muster.CodeInternal, "the log's verifier key has an unknown form")
 	}
 	const ed25519Algorithm = 1
 	secret := fmt.Sprintf("PRIVATE+KEY+%s+%s+%s", parts[0], parts[1],
 		base64.StdEncoding.EncodeToString(append([]byte{ed25519Algorithm}, key.Seed()...)))
-	signer, err := note.NewSigner(secret)
-	if err != nil {
+	if s.Signer, err = note.NewSigner(secret); err != nil {
 		// The library's error does not repeat the key, but nothing here depends on that.
-		return nil, "", muster.Errorf(muster.CodeInvalid, "the log's origin is no name of a key")
+		return s, muster.Errorf(muster.CodeInvalid, "the log's origin is no name of a key")
 	}
-	return signer, verifier, nil
+	return s, nil
 }
 
-// LogKey signs with the log's Ed25519 key what is not a checkpoint in note format
-// (cosignatures with time).
-func (v *Vault) LogKey() crypto.Signer { return signer{v.set.Load().log} }
+// SnapshotKey signs gate snapshots (Ed25519), with the version that is in use when it
+// signs.
+func (v *Vault) SnapshotKey() crypto.Signer { return signer{v} }
 
-// SnapshotKey signs gate snapshots (Ed25519).
-func (v *Vault) SnapshotKey() crypto.Signer { return signer{v.set.Load().snapshot} }
+// SnapshotKeys are the public halves of the live versions, that in use first: a
+// second one is announced to the edges before it is used.
+func (v *Vault) SnapshotKeys() []ed25519.PublicKey {
+	versions := v.keys().snapshot
+	all := []ed25519.PublicKey{v.SnapshotKey().Public().(ed25519.PublicKey)}
+	for _, h := range versions {
+		if public := h.key.Public().(ed25519.PublicKey); !public.Equal(all[0]) {
+			all = append(all, public)
+		}
+	}
+	return all
+}
 
-// GateKey is the key under which the gate hashes account references. It is the one
-// key that leaves this room: whoever answers from a snapshot needs it.
-func (v *Vault) GateKey() [32]byte { return v.set.Load().gate }
+// GateKeys are the live versions of the key under which the gate hashes account
+// references, by number, and the one in use. It is the one key that leaves this room:
+// whoever answers from a snapshot needs it.
+func (v *Vault) GateKeys() (keys map[int][32]byte, use int) {
+	versions := v.keys().gate
+	keys = make(map[int][32]byte, len(versions))
+	for _, h := range versions {
+		keys[h.version] = h.key
+	}
+	return keys, inUse(versions).version
+}
 
 // signer signs and prints nothing of its key.
-type signer struct{ key ed25519.PrivateKey }
+type signer struct{ v *Vault }
 
-func (s signer) Public() crypto.PublicKey { return s.key.Public() }
+func (s signer) key() ed25519.PrivateKey { return inUse(s.v.keys().snapshot).key }
+
+func (s signer) Public() crypto.PublicKey { return s.key().Public() }
 
 func (s signer) Sign(rand io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return s.key.Sign(rand, message, opts)
+	return s.key().Sign(rand, message, opts)
 }
 
 func (s signer) Format(f fmt.State, _ rune) { io.WriteString(f, "ed25519 signer") }

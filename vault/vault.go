@@ -34,10 +34,12 @@ type Vault struct {
 	clock      muster.Clock
 	shared     bool
 
-	set   atomic.Pointer[keyset] // replaced whole
-	setMu sync.Mutex             // one reload or change at a time
-	cache keyCache
-	pool  keyPool
+	set    atomic.Pointer[keyset] // replaced whole
+	setMu  sync.Mutex             // one reload or change at a time
+	began  time.Time
+	looked atomic.Int64 // when the set was last known to be the store's: nanoseconds after began
+	cache  keyCache
+	pool   keyPool
 
 	stop context.CancelFunc
 	work sync.WaitGroup // background: pool refills, reload of the set
@@ -64,7 +66,7 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 	if c.PoolSize < 1 || c.CacheSize < 1 {
 		return nil, muster.Errorf(muster.CodeInvalid, "vault: Config.PoolSize and CacheSize are positive")
 	}
-	v := &Vault{deployment: c.Deployment, kms: c.KMS, store: c.Store, clock: c.Clock, shared: c.Shared}
+	v := &Vault{deployment: c.Deployment, kms: c.KMS, store: c.Store, clock: c.Clock, shared: c.Shared, began: time.Now()}
 	v.cache.init(c.CacheSize)
 	v.pool.size = c.PoolSize
 	if err := v.openSet(ctx, c.Create); err != nil {
@@ -91,7 +93,7 @@ func (v *Vault) Close(ctx context.Context) error {
 }
 
 // follow keeps the set fresh where other processes change it: a new version of a
-// PRF key must be in use everywhere before a re-index job starts.
+// key must be known everywhere before anybody uses it.
 func (v *Vault) follow() {
 	t := time.NewTicker(recheck / 2)
 	defer t.Stop()

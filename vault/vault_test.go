@@ -217,7 +217,7 @@ func TestKeyPrintsItsIDAndNothingElse(t *testing.T) {
 	if !strings.Contains(log.String(), `"key":"`+k.ID()+`"`) {
 		t.Errorf("slog prints %s", log.String())
 	}
-	if got := fmt.Sprintf("%v %+v %#v", v.LogKey(), v.LogKey(), v.SnapshotKey()); got != "ed25519 signer ed25519 signer ed25519 signer" {
+	if got := fmt.Sprintf("%v %+v %#v", v.SnapshotKey(), v.SnapshotKey(), v.SnapshotKey()); got != "ed25519 signer ed25519 signer ed25519 signer" {
 		t.Errorf("signer prints %q", got)
 	}
 }

@@ -23,7 +23,7 @@ type Announcer interface {
 type BookConfig struct {
 	Publisher *tlog.Publisher
 	Announcer Announcer
-	Key       string // the log's public key
+	Key       func() (string, error) // the log's public key, as it is now
 	Witnesses []tlog.WitnessClient
 	SendTo    string    // https URL or file that the daily checkpoint goes to
 	Client    tlog.Doer // for SendTo
@@ -113,7 +113,10 @@ func (b *Book) Complete(ctx context.Context, bundle *tlog.Bundle, sizes ...int64
 	if len(leaves) != 1 {
 		return muster.Errorf(muster.CodeInternal, "the leaf of this decision is missing")
 	}
-	bundle.Leaf, bundle.Key = leaves[0], b.Key
+	bundle.Leaf = leaves[0]
+	if bundle.Key, err = b.Key(); err != nil {
+		return err
+	}
 	return b.prover.Complete(ctx, bundle, cp, sizes...)
 }
 
@@ -144,7 +147,11 @@ func (b *Book) Cosign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cp, err := tlog.OpenCheckpoint(head, b.Publisher.Verifier)
+	keys, err := b.Publisher.Keys()
+	if err != nil {
+		return err
+	}
+	cp, err := tlog.OpenCheckpoint(head, keys.Verifiers...)
 	if err != nil {
 		return err
 	}

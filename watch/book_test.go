@@ -83,7 +83,7 @@ func newDesk(t *testing.T) *desk {
 	}
 	t.Cleanup(client.CloseIdle)
 	publisher, err := tlog.NewPublisher(tlog.PublisherConfig{
-		Leaves: shelf{d.db}, Tiles: tlog.NewDirTiles(t.TempDir()), Heads: shelf{d.db}, Signer: signer, Verifier: verifier,
+		Leaves: shelf{d.db}, Tiles: tlog.NewDirTiles(t.TempDir()), Heads: shelf{d.db}, Keys: tlog.OneKey(signer, verifier),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	d.config = watch.BookConfig{
-		Publisher: publisher, Key: public, Clock: d.clock.read, Client: client,
+		Publisher: publisher, Key: func() (string, error) { return public, nil }, Clock: d.clock.read, Client: client,
 		Witnesses: []tlog.WitnessClient{{Prefix: server.URL, Witness: cosigner, HTTP: client}},
 		SendTo:    filepath.Join(t.TempDir(), "sent"),
 	}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,7 +63,7 @@ func newGate(t terminal) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&e.from, "from", "", "URL of the centre")
 	f.StringVar(&e.token, "token-file", "", "file that holds the edge's token, of scope gate:follow; read again at each connection")
-	f.StringVar(&e.key, "key", "", "the centre's key, or a file that holds it (muster gate key prints it)")
+	f.StringVar(&e.key, "key", "", "the centre's key, or a file of its keys, one a line (muster gate key prints them)")
 	f.StringVar(&e.ca, "ca", "", "file of certificates to trust in place of the system's, for --from")
 	f.BoolVar(&e.plain, "plain", false, "let the token travel over plain HTTP to another machine")
 	f.StringVar(&e.listen, "listen", "127.0.0.1:8421", "host:port of AuthZEN and auth_request")
@@ -143,16 +144,51 @@ func isLoopbackHost(host string) bool {
 	return host == "localhost" || err == nil && a.Unmap().IsLoopback()
 }
 
-// centreKey is --key, or what the file of that name holds.
-func (e *edgeFlags) centreKey() (ed25519.PublicKey, error) {
+// centreKeys are --key, or what the file of that name holds, one a line: it is read
+// again when it changes, so that a key that is announced can be added. A file that
+// cannot be read then changes nothing.
+func (e *edgeFlags) centreKeys(log *slog.Logger) (edge.Keys, error) {
 	if key, err := gate.ParseKey(e.key); err == nil {
-		return key, nil
+		return func() []ed25519.PublicKey { return []ed25519.PublicKey{key} }, nil
 	}
-	text, err := secretFile(e.key)
-	if err != nil {
+	var mu sync.Mutex
+	var keys []ed25519.PublicKey
+	var seen time.Time
+	read := func() error {
+		info, err := os.Stat(e.key)
+		if err != nil || info.ModTime().Equal(seen) {
+			return err
+		}
+		text, err := readFile(e.key, 4<<10)
+		if err != nil {
+			return err
+		}
+		seen = info.ModTime()
+		var fresh []ed25519.PublicKey
+		for _, line := range strings.Fields(string(text)) {
+			key, err := gate.ParseKey(line)
+			if err != nil {
+				return err
+			}
+			fresh = append(fresh, key)
+		}
+		if len(fresh) == 0 {
+			return muster.Errorf(muster.CodeInvalid, "%s holds no key of the gate", e.key)
+		}
+		keys = fresh
+		return nil
+	}
+	if err := read(); err != nil {
 		return nil, err
 	}
-	return gate.ParseKey(text)
+	return func() []ed25519.PublicKey {
+		mu.Lock()
+		defer mu.Unlock()
+		if err := read(); err != nil {
+			log.Warn("the file of the centre's keys cannot be read again", "cause", err)
+		}
+		return keys
+	}, nil
 }
 
 // client talks to the centre: no deadline over a whole answer, for changes come
@@ -183,7 +219,7 @@ func (e *edgeFlags) run(ctx context.Context, log *slog.Logger, ready func(edgeAd
 	if err := e.check(); err != nil {
 		return err
 	}
-	key, err := e.centreKey()
+	keys, err := e.centreKeys(log)
 	if err != nil {
 		return err
 	}
@@ -193,7 +229,7 @@ func (e *edgeFlags) run(ctx context.Context, log *slog.Logger, ready func(edgeAd
 	}
 	g := &gate.Gate{}
 	c := edge.Config{
-		From: e.from, Token: func() (string, error) { return secretFile(e.token) }, Key: key, Client: client, Gate: g,
+		From: e.from, Token: func() (string, error) { return secretFile(e.token) }, Keys: keys, Client: client, Gate: g,
 		Clock: muster.SystemClock, Log: log,
 	}
 	if _, err := c.Token(); err != nil {

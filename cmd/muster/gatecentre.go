@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"time"
 
@@ -112,11 +111,12 @@ func newGateKey(t terminal) *cobra.Command {
 		Use: "key", Short: "Print the key that edges trust: the public half of what signs snapshots; opens the stores", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withHouse(cmd.Context(), t, path, func(h *house) error {
-				key, ok := h.vault.SnapshotKey().Public().(ed25519.PublicKey)
-				if !ok {
-					return muster.Errorf(muster.CodeInternal, "the key of snapshots is of another kind")
+				for _, key := range h.vault.SnapshotKeys() { // a second one is to be used soon
+					if err := t.write("", []byte(gate.FormatKey(key)+"\n")); err != nil {
+						return err
+					}
 				}
-				return t.write("", []byte(gate.FormatKey(key)+"\n"))
+				return nil
 			})
 		},
 	}

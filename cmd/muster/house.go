@@ -23,6 +23,7 @@ import (
 	"github.com/muster-cip/muster/register"
 	"github.com/muster-cip/muster/retain"
 	"github.com/muster-cip/muster/review"
+	"github.com/muster-cip/muster/rotate"
 	"github.com/muster-cip/muster/staff"
 	"github.com/muster-cip/muster/store"
 	"github.com/muster-cip/muster/tlog"
@@ -58,6 +59,7 @@ type house struct {
 	review    *review.Service
 	register  *register.Register
 	retain    *retain.Service
+	turns     *rotate.Service // of keys
 	listeners *listeners
 	lists     *watchlist.Service
 	centre    *gate.Centre
@@ -210,7 +212,7 @@ func (h *house) wire(ctx context.Context) (err error) {
 	h.listeners = &listeners{db: h.db}
 	h.watching = &watching{clock: h.clock}
 	h.centre = gate.NewCentre(gate.CentreConfig{
-		Store: h.db.Gate(), Deployment: h.meta.Deployment, Key: h.vault.GateKey(), Signer: h.vault.SnapshotKey(), Clock: h.clock,
+		Store: h.db.Gate(), Deployment: h.meta.Deployment, Key: h.gateKey, Signer: h.vault.SnapshotKey(), Clock: h.clock,
 		Bound: gateBound(h.conf), Rules: h.programme.GateRules, Log: h.log,
 	})
 	h.gate = h.centre.Gate()
@@ -237,6 +239,13 @@ func (h *house) wire(ctx context.Context) (err error) {
 	h.activate.Rescreener = h.onboard
 	h.lookups = onboard.NewLookups(h.onboard)
 	if h.retain, err = h.openRetain(); err != nil {
+		return err
+	}
+	settle := settleAlone
+	if h.conf.Database != "" {
+		settle = settleShared
+	}
+	if h.turns, err = h.openRotate(settle); err != nil {
 		return err
 	}
 	if err := h.watching.load(ctx); err != nil {
@@ -337,6 +346,9 @@ func (h *house) ways() onboard.Ways {
 					return nil, err
 				}
 				return &onboard.Found{Evidence: f.Evidence, Details: f.Details, Kind: vault.KindDocument, Value: f.Identity}, nil
+			}, Value: func(details []byte) (vault.Kind, string, error) {
+				number, err := document.Identity(details)
+				return vault.KindDocument, number, err
 			}},
 		},
 	}
@@ -361,25 +373,17 @@ func (f finder) Enter(ctx context.Context, tx review.Tx, t tlog.LeafType, by mus
 
 // openBook wires the log outside the transaction.
 func (h *house) openBook(client *outbound.Client) (*watch.Book, error) {
-	signer, key, err := h.vault.LogSigner(h.meta.Origin)
-	if err != nil {
-		return nil, err
-	}
-	verifier, err := tlog.NewLogVerifier(key)
-	if err != nil {
-		return nil, err
-	}
 	tiles, announcer, err := h.openTiles()
 	if err != nil {
 		return nil, err
 	}
 	p, err := tlog.NewPublisher(tlog.PublisherConfig{
-		Leaves: &reads{h.db}, Tiles: tiles, Heads: heads{h.db}, Signer: signer, Verifier: verifier,
+		Leaves: &reads{h.db}, Tiles: tiles, Heads: heads{h.db}, Keys: h.logKeys,
 	})
 	if err != nil {
 		return nil, err
 	}
-	c := watch.BookConfig{Publisher: p, Announcer: announcer, Key: key, SendTo: h.conf.SendOut, Client: client, Clock: h.clock}
+	c := watch.BookConfig{Publisher: p, Announcer: announcer, Key: h.logKey, SendTo: h.conf.SendOut, Client: client, Clock: h.clock}
 	for _, w := range h.conf.Witnesses {
 		v, err := tlog.NewCosignatureVerifier(w.Key)
 		if err != nil {
@@ -404,6 +408,40 @@ func (h *house) openTiles() (tlog.TileStore, watch.Announcer, error) {
 		return nil, nil, err
 	}
 	return tlog.NewDirTiles(dir), nil, nil
+}
+
+// gateKey is a version of the key of the gate's hashes.
+func (h *house) gateKey(version int) (gate.Key, error) {
+	keys, _ := h.vault.GateKeys()
+	k, ok := keys[version]
+	if !ok {
+		return gate.Key{}, muster.Errorf(muster.CodeUnavailable, "version %d of the gate's key is not here", version)
+	}
+	return k, nil
+}
+
+// logKeys are the live versions of the log's key, that in use first.
+func (h *house) logKeys() (k tlog.Keys, err error) {
+	signers, err := h.vault.LogSigners(h.meta.Origin)
+	if err != nil {
+		return k, err
+	}
+	for _, s := range signers {
+		v, err := tlog.NewLogVerifier(s.Public)
+		if err != nil {
+			return k, err
+		}
+		k.Signers, k.Verifiers = append(k.Signers, s), append(k.Verifiers, v)
+	}
+	return k, nil
+}
+
+func (h *house) logKey() (string, error) {
+	signers, err := h.vault.LogSigners(h.meta.Origin)
+	if err != nil {
+		return "", err
+	}
+	return signers[0].Public, nil
 }
 
 // heads keeps the one signed head in the store, and every head that was.

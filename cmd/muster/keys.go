@@ -107,32 +107,6 @@ type rotation struct {
 	Keys int    `json:"keys,omitempty"` // subject keys wrapped anew by this run
 }
 
-func newKeysRotate(t terminal) *cobra.Command {
-	var config string
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use: "rotate", Short: "End the epoch of keys: what was erased in it is gone from backups too", Args: cobra.NoArgs,
-		Long: "Make a new epoch key, wrap every surviving subject key under it and destroy the old one. After an\n" +
-			"interruption the same command goes on. Backups of the key store from before do not open any more:\ntake one after.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withHouse(cmd.Context(), t, config, func(h *house) error {
-				done, err := h.rotate(cmd.Context(), func(format string, args ...any) { fmt.Fprintf(t.err, format+"\n", args...) }, time.Time{})
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return printJSON(t.out, done)
-				}
-				_, err = fmt.Fprintf(t.out, "epoch %d ended, epoch %d began; %d subject keys wrapped anew\nNext: back up the key store %s, and keep that apart from the data\n", done.From, done.To, done.Keys, h.conf.Keys)
-				return err
-			})
-		},
-	}
-	configFlag(cmd, &config)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "for programs")
-	return cmd
-}
-
 // rotate ends the epoch under a lease, for on PostgreSQL other processes run. Its
 // beginning has a leaf before anything is done, so that none goes unrecorded: a
 // crash leaves a beginning without an end, which the next run ends. Past until, unless

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,12 +18,12 @@ import (
 
 func newLog(t terminal) *cobra.Command {
 	cmd := &cobra.Command{Use: "log", Short: "Check the transparency log", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	cmd.AddCommand(newLogVerify(t), newLogAudit(t), newLogHead(t), newLogKey(t))
+	cmd.AddCommand(newLogVerify(t), newLogAudit(t), newLogHead(t), newLogKey(t), newLogHandover(t))
 	return cmd
 }
 
 func newLogVerify(t terminal) *cobra.Command {
-	var bundle, checkpoint, pinned, key string
+	var bundle, checkpoint, pinned, key, handover string
 	var witnesses []string
 	var quorum int
 	var asJSON bool
@@ -47,6 +48,18 @@ func newLogVerify(t terminal) *cobra.Command {
 					return err
 				}
 			}
+			if handover != "" {
+				if key == "" {
+					return usageError{errors.New("--handover leads on from --key: the log's key that you hold")}
+				}
+				notes, err := readFile(handover, 1<<20)
+				if err != nil {
+					return err
+				}
+				if o.Handovers, err = tlog.SplitHandovers(notes); err != nil {
+					return err
+				}
+			}
 			if len(witnesses) > 0 {
 				if o.Policy, err = tlog.NewPolicy(quorum, witnesses...); err != nil {
 					return err
@@ -68,6 +81,7 @@ func newLogVerify(t terminal) *cobra.Command {
 	f.StringVar(&checkpoint, "checkpoint", "", "checkpoint to check it against")
 	f.StringVar(&pinned, "pinned", "", "older checkpoint that you hold: the log must extend it")
 	f.StringVar(&key, "key", "", "the log's public key, as you got it from elsewhere")
+	f.StringVar(&handover, "handover", "", "hand-overs of the log's key (muster log handover): from --key to the one that signs now")
 	f.StringSliceVar(&witnesses, "witness", nil, "public key of a witness that you trust")
 	f.IntVar(&quorum, "quorum", 1, "how many of the witnesses must have cosigned")
 	f.BoolVar(&asJSON, "json", false, "for programs")
@@ -129,7 +143,11 @@ func (h *house) audit(ctx context.Context) (*journal.Audit, error) {
 	if _, err := h.book.Publish(ctx); err != nil {
 		return nil, err
 	}
-	return h.journal.Audit(ctx, &reads{h.db}, h.book.Publisher.Tiles, h.book.Publisher.Verifier)
+	keys, err := h.logKeys()
+	if err != nil {
+		return nil, err
+	}
+	return h.journal.Audit(ctx, &reads{h.db}, h.book.Publisher.Tiles, keys.Verifiers...)
 }
 
 func printAudit(t terminal, a *journal.Audit, asJSON bool) error {

@@ -162,11 +162,13 @@ func (r *reads) Head(ctx context.Context) ([]byte, error) {
 // answers keeps the answers to writes under their idempotency keys (api.Idempotency).
 type answers struct{ db *store.DB }
 
-func (a answers) Claim(ctx context.Context, r *muster.IdempotencyRecord) (was *muster.IdempotencyRecord, err error) {
+func (a answers) Claim(ctx context.Context, r *muster.IdempotencyRecord, others ...string) (was *muster.IdempotencyRecord, err error) {
 	err = a.db.InTx(ctx, func(tx *store.Tx) error {
-		was, err = tx.Idempotency(ctx, r.Operator, r.Key)
-		if muster.ErrorCode(err) != muster.CodeNotFound {
-			return err
+		for _, key := range append([]string{r.Key}, others...) {
+			was, err = tx.Idempotency(ctx, r.Operator, key)
+			if muster.ErrorCode(err) != muster.CodeNotFound {
+				return err
+			}
 		}
 		was = nil
 		return tx.PutIdempotency(ctx, r)

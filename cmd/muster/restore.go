@@ -323,11 +323,7 @@ func (h *house) heldAgainst(ctx context.Context, file string) (lost, size int64,
 	if err != nil {
 		return 0, size, err
 	}
-	_, key, err := h.vault.LogSigner(h.meta.Origin)
-	if err != nil {
-		return 0, size, err
-	}
-	verifier, err := tlog.NewLogVerifier(key)
+	verifiers, err := h.logVerifiers(ctx)
 	if err != nil {
 		return 0, size, err
 	}
@@ -335,7 +331,7 @@ func (h *house) heldAgainst(ctx context.Context, file string) (lost, size int64,
 	if i := bytes.LastIndex(bytes.TrimRight(signed, "\n"), []byte("\n\n"+h.meta.Origin+"\n")); i >= 0 {
 		signed = signed[i+2:]
 	}
-	cp, err := tlog.OpenCheckpoint(signed, verifier)
+	cp, err := tlog.OpenCheckpoint(signed, verifiers...)
 	if err != nil {
 		return 0, size, muster.Errorf(muster.CodeInvalid, "%s is not a head of this log: %w", file, err)
 	}

@@ -225,6 +225,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Copies:      h.onboard,
 		Fresh:       h.beFresh,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
+		Keys: h.turns, Handovers: h.db,
 		Intake: h.hot, Questions: h.asks, Traces: h.onboard,
 		Imports: h.onboard, ImportList: r,
 		Checks: []api.Check{
@@ -277,7 +278,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 // seals seals stored answers for their place.
 type seals struct{ h *house }
 
-func (s seals) RequestMAC(request []byte) []byte { return s.h.vault.RequestMAC(request) }
+func (s seals) RequestMACs(request []byte) [][]byte { return s.h.vault.RequestMACs(request) }
 
 func (s seals) SealAnswer(_ context.Context, operator, key string, body []byte) ([]byte, error) {
 	return s.h.vault.SealConfig("answer/"+operator+"/"+key, body), nil
@@ -320,6 +321,7 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 		muster.JobMeasureNotice: {Handle: watch.NoticeMeasure(h.register), Limit: 24},
 		muster.JobRetain:        {Handle: watch.Daily(days{h.retain, m}, h.clock, lease/6), Workers: 1},
 		muster.JobEpoch:         {Handle: watch.Daily(epochs{h, epoch}, h.clock, lease/6), Workers: 1},
+		muster.JobRotate:        {Handle: watch.GoOn(h.turns.Step), Workers: 2, Timeout: whole},
 	}
 	if sender != nil {
 		duties[muster.JobSendCode] = watch.Duty{Handle: watch.SendCode(h.onboard, sender, lease/6)}

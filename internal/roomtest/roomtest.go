@@ -57,6 +57,7 @@ type Rooms struct {
 	DB        *store.DB
 	Clock     *Clock
 	KeyStore  *vaulttest.Store
+	KMS       *vaulttest.KMS
 	Vault     *vault.Vault
 	Journal   *journal.Journal
 	Programme *programme.Programme
@@ -101,7 +102,7 @@ func (c *Clock) Move(d time.Duration) {
 func Setup(t testing.TB, o Options) *Rooms {
 	t.Helper()
 	ctx := t.Context()
-	r := &Rooms{TB: t, Clock: &Clock{at: Start}, KeyStore: vaulttest.NewStore(), Folder: t.TempDir(), Faults: &Faults{}, Lists: &Lists{}}
+	r := &Rooms{TB: t, Clock: &Clock{at: Start}, KeyStore: vaulttest.NewStore(), KMS: vaulttest.NewKMS(), Folder: t.TempDir(), Faults: &Faults{}, Lists: &Lists{}}
 	if o.Mode == "" {
 		o.Mode = muster.ModeProduction
 	}
@@ -117,7 +118,7 @@ func Setup(t testing.TB, o Options) *Rooms {
 		t.Fatal(err)
 	}
 	if r.Vault, err = vault.Open(ctx, vault.Config{
-		Deployment: "test", KMS: vaulttest.NewKMS(), Store: r.KeyStore, PoolSize: 16, Create: true, Clock: r.Clock.Now,
+		Deployment: "test", KMS: r.KMS, Store: r.KeyStore, PoolSize: 16, Create: true, Clock: r.Clock.Now,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -196,19 +197,25 @@ func Pack(t testing.TB, id string) string {
 }
 
 func (r *Rooms) log() {
-	signer, key, err := r.Vault.LogSigner("test.muster.example/log")
+	signers, err := r.Vault.LogSigners("test.muster.example/log")
 	if err != nil {
 		r.Fatal(err)
 	}
-	if r.Verifier, err = tlog.NewLogVerifier(key); err != nil {
+	r.Key = signers[0].Public
+	if r.Verifier, err = tlog.NewLogVerifier(r.Key); err != nil {
 		r.Fatal(err)
 	}
-	r.Key = key
 	if r.Publisher, err = tlog.NewPublisher(tlog.PublisherConfig{
-		Leaves: r.DB.Log(), Tiles: tlog.NewDirTiles(r.Folder), Heads: r.DB.Log(), Signer: signer, Verifier: r.Verifier,
+		Leaves: r.DB.Log(), Tiles: tlog.NewDirTiles(r.Folder), Heads: r.DB.Log(), Keys: tlog.OneKey(signers[0], r.Verifier),
 	}); err != nil {
 		r.Fatal(err)
 	}
+}
+
+// GateKey is the key of the gate's hashes in use.
+func (r *Rooms) GateKey() [32]byte {
+	keys, use := r.Vault.GateKeys()
+	return keys[use]
 }
 
 // Audit publishes what is new and checks the whole log.
@@ -287,6 +294,9 @@ func ways() onboard.Ways {
 					return nil, err
 				}
 				return &onboard.Found{Evidence: f.Evidence, Details: f.Details, Kind: vault.KindDocument, Value: f.Identity}, nil
+			}, Value: func(details []byte) (vault.Kind, string, error) {
+				number, err := document.Identity(details)
+				return vault.KindDocument, number, err
 			}},
 		},
 	}

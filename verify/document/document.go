@@ -338,6 +338,20 @@ func (in *input) identity() string {
 	return in.issuer + "|" + in.kind + "|" + compact(in.number)
 }
 
+// Identity reads from details that Take returned the number for the blind index, as
+// Finding has it; "" where the paper has none.
+func Identity(details []byte) (string, error) {
+	var d struct {
+		Issuer string `json:"issuer"`
+		Number string `json:"number"`
+		Type   string `json:"type"`
+	}
+	if err := json.Unmarshal(details, &d); err != nil {
+		return "", muster.Errorf(muster.CodeInternal, "the details of a document are not what they should be: %w", err)
+	}
+	return (&input{kind: d.Type, issuer: d.Issuer, number: d.Number}).identity(), nil
+}
+
 // compact is the one spelling of a number: upper case, letters and digits only,
 // full-width ones made plain.
 func compact(s string) string {
