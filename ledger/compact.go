@@ -12,12 +12,13 @@ import (
 )
 
 const (
-	mergeRecords  = 128            // young records of an account that are worth a merge while its quarter runs
-	settle        = 48 * time.Hour // after a period's end its chunks and runs are merged whatever they are
-	slackAccounts = 1000           // accounts of one transaction
-	eraseWithin   = 12 * time.Hour // an erasure waits for compaction at most
-	compactEvery  = 24 * time.Hour // between two compactions
-	farAhead      = quarter(511)   // the last quarter that a row can name
+	mergeRecords  = 128              // young records of an account that are worth a merge while its quarter runs
+	settle        = 48 * time.Hour   // after a period's end its chunks and runs are merged whatever they are
+	slackAccounts = 1000             // accounts of one transaction
+	eraseWithin   = 12 * time.Hour   // an erasure waits for compaction at most
+	compactEvery  = 24 * time.Hour   // between two compactions
+	tendAgain     = 10 * time.Minute // after volumes could not be looked after
+	farAhead      = quarter(511)     // the last quarter that a row can name
 )
 
 // Compacted is what a compaction did.
@@ -33,6 +34,13 @@ type Compacted struct {
 // and runs upward, takes out what was erased, and ages out what retention says. all
 // merges every chunk and run, however young.
 func (s *Sealer) Compact(ctx context.Context, all bool) (done Compacted, err error) {
+	if done, err = s.compact(ctx, all); err == nil {
+		done.Volumes, err = s.tend(ctx)
+	}
+	return done, err
+}
+
+func (s *Sealer) compact(ctx context.Context, all bool) (done Compacted, err error) {
 	for _, step := range []func(context.Context) error{
 		s.lead, s.carry,
 		func(ctx context.Context) error { done.Erased, err = s.sweep(ctx); return err },
@@ -40,8 +48,6 @@ func (s *Sealer) Compact(ctx context.Context, all bool) (done Compacted, err err
 		func(ctx context.Context) error { done.Accounts, err = s.mergeChunks(ctx, all); return err },
 		func(ctx context.Context) error { done.Runs, err = s.mergeRuns(ctx, all); return err },
 		s.forgetPeriods,
-		// Last: a storage that is away must not keep keys from being destroyed.
-		func(ctx context.Context) error { done.Volumes, err = s.tend(ctx); return err },
 	} {
 		if err := step(ctx); err != nil {
 			return done, err
@@ -660,12 +666,20 @@ func (s *Sealer) turn(ctx context.Context, now time.Time, compacted *time.Time) 
 		return err
 	}
 	waits := !s.state.Erased.IsZero() && now.Sub(s.state.Erased) > eraseWithin
-	if now.Sub(*compacted) < compactEvery && !waits {
+	if now.Sub(*compacted) >= compactEvery || waits {
+		if _, err := s.compact(ctx, false); err != nil {
+			return err
+		}
+		*compacted, s.tendAt = now, now
+	}
+	if s.tendAt.IsZero() || now.Before(s.tendAt) {
 		return nil
 	}
-	if _, err := s.Compact(ctx, false); err != nil {
+	// By itself: while a storage is away, not everything else is done again each minute.
+	s.tendAt = now.Add(tendAgain)
+	if _, err := s.tend(ctx); err != nil {
 		return err
 	}
-	*compacted = now
+	s.tendAt = time.Time{}
 	return nil
 }

@@ -65,6 +65,7 @@ type Sealer struct {
 	session *vault.Session
 	hour    time.Time // that session is for
 	opened  int
+	tendAt  time.Time // when volumes are looked after next; zero: with the next compaction
 }
 
 // NewSealer checks its configuration.

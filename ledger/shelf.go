@@ -101,6 +101,7 @@ const (
 	joinGap       = 32 << 10       // between parts of one volume that are fetched as one
 	joinMost      = 1 << 20        // in one request
 	fetchParallel = 8
+	fetchWithin   = 20 * time.Second // or the storage is away
 )
 
 // Shelf keeps chunks in volumes. Safe for concurrent use.
@@ -432,6 +433,8 @@ func (s *Shelf) fetch(ctx context.Context, names func(context.Context) (map[int6
 			return err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, fetchWithin)
+	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(fetchParallel)
 	for i, p := range all {

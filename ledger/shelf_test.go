@@ -393,3 +393,33 @@ func TestCopyAndOriginalShareABucket(t *testing.T) {
 	b.tidied()
 	b.check(m)
 }
+
+// A holder that put an object and lost its lease meanwhile names it nowhere: the other
+// has gone on, and nothing is there twice.
+func TestStaleHolderShelvesNothing(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	b, _ := onS3(t, setupHot(t, store.Config{DSN: dsn}, store.Config{DSN: dsn, Schema: "ledger"}))
+	r, m := rand.New(rand.NewPCG(27, 1)), model{}
+	b.take(b.batch(r, m, 600, "P-1", "P-2"))
+	b.seal()
+	stale := b.sealer
+	overtaken := false
+	b.fault = func(what string, after bool) error {
+		if what == "put" && after && !overtaken {
+			overtaken = true
+			b.restart() // another process; the lease of the first has run out
+			b.compact(true)
+		}
+		return nil
+	}
+	if _, err := stale.Compact(t.Context(), true); muster.ErrorCode(err) != muster.CodeStale {
+		t.Fatal("the stale holder went on:", err)
+	}
+	_, used := b.volumes()
+	if len(used) == 0 || len(b.names()) != len(used)+1 {
+		t.Errorf("%d objects, %d of them used", len(b.names()), len(used))
+	}
+	b.check(m)
+	b.tidied()
+}
