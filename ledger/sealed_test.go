@@ -35,6 +35,7 @@ type sealBundle struct {
 	kept  *dated // where volumes lie; nil: all chunks stay in the store
 	shelf *ledger.Shelf
 	fill  bool
+	size  int64 // of volumes
 }
 
 var asking = ledger.Ask{Operator: "opr_00000000000000000000000000", Purpose: vault.PurposeAbuse, Case: "case-1"}
@@ -43,7 +44,7 @@ func setupSealed(b *hotBundle) *sealBundle { return setupShelved(b, nil) }
 
 func setupShelved(b *hotBundle, o storage) *sealBundle {
 	b.Helper()
-	x := &sealBundle{hotBundle: b, fill: true, room: store.LedgerAs[ledger.Tx](b.ledger), ids: map[string]string{}, keys: map[string]string{}}
+	x := &sealBundle{hotBundle: b, fill: true, size: 4 << 10, room: store.LedgerAs[ledger.Tx](b.ledger), ids: map[string]string{}, keys: map[string]string{}}
 	for _, reference := range []string{"P-1", "P-2", "P-3", "P-4"} {
 		x.person(reference)
 	}
@@ -61,7 +62,7 @@ func (b *sealBundle) restart() {
 	var err error
 	if b.kept != nil {
 		if b.shelf, err = ledger.NewShelf(ledger.ShelfConfig{
-			Objects: b.kept, List: b.kept.list, Clock: b.clock, Prefix: "ledger/", Fill: b.fill, Keep: 48 * time.Hour, Size: 4 << 10, Least: 1, Cache: 4 << 10,
+			Objects: b.kept, List: b.kept.list, Clock: b.clock, Prefix: "ledger/", Fill: b.fill, Keep: 48 * time.Hour, Size: b.size, Least: 1, Cache: 4 << 10,
 		}); err != nil {
 			b.Fatal(err)
 		}

@@ -143,7 +143,7 @@ func (b *sealBundle) tidied() {
 // shelved is a ledger of a quarter in volumes, one that runs, and a tail.
 func (b *sealBundle) shelved(seed uint64) model {
 	b.Helper()
-	b.shelf.Size = 512
+	b.size, b.shelf.Size = 512, 512
 	r, m := rand.New(rand.NewPCG(seed, 1)), model{}
 	b.take(b.batch(r, m, 900, "P-1", "P-2", "P-3"))
 	b.seal()
@@ -422,4 +422,28 @@ func TestStaleHolderShelvesNothing(t *testing.T) {
 	}
 	b.check(m)
 	b.tidied()
+}
+
+// Rows say no to whoever looked at them before they changed.
+func TestRowsOfVolumesAreFenced(t *testing.T) {
+	t.Parallel()
+	b := setupShelved(setupHot(t, store.Config{Path: filepath.Join(t.TempDir(), "muster.db")}, store.Config{Path: filepath.Join(t.TempDir(), "ledger.db")}), objects.NewDir(t.TempDir()))
+	b.shelved(28)
+	ctx := t.Context()
+	all, _ := b.volumes()
+	var some ledger.Chunk
+	if err := b.room.View(ctx, func(tx ledger.Tx) error {
+		return tx.VolumeChunks(ctx, all[0].ID, func(c ledger.Chunk) error { some = c; return nil })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for what, fn := range map[string]func(tx ledger.Tx) error{
+		"a chunk that is elsewhere":       func(tx ledger.Tx) error { return tx.PlaceChunk(ctx, 0, some) },
+		"a chunk that is gone":            func(tx ledger.Tx) error { return tx.PlaceChunk(ctx, 0, ledger.Chunk{ID: 1}) },
+		"a volume with chunks is dropped": func(tx ledger.Tx) error { return tx.DropVolume(ctx, all[0].ID) },
+	} {
+		if err := b.room.InTx(ctx, fn); muster.ErrorCode(err) != muster.CodeStale {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 }
