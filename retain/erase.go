@@ -11,7 +11,7 @@ import (
 
 // filesAtOnce are how many files one erasure holds, so that its two transactions and
 // its one write of the key store are shared by many.
-const filesAtOnce = 250
+const filesAtOnce = 1000
 
 // begin writes the intent. Nothing goes before it is durable.
 func (s *Service) begin(ctx context.Context, e *muster.Erasure) error {
