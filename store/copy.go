@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/ledger"
@@ -18,30 +20,22 @@ import (
 // process may write it: a reader does not keep the writer out. What equal pages give
 // is equal, so that copies of a file that changed little are little apart.
 func CopySQLite(ctx context.Context, path string, w io.Writer) error {
-	db, err := sql.Open("sqlite", sqliteDSN(path, true))
+	c, err := newSQLiteConn(path, true)
 	if err != nil {
-		return sqliteError(err)
+		return err
 	}
-	defer db.Close()
-	db.SetMaxOpenConns(1)
-	rows, err := db.QueryContext(ctx, `SELECT data FROM sqlite_dbpage ORDER BY pgno`)
-	if err != nil {
-		return sqliteError(err)
-	}
-	defer rows.Close()
-	var page sql.RawBytes
+	defer c.close()
 	n := 0
-	for rows.Next() {
-		if err := rows.Scan(&page); err != nil {
-			return sqliteError(err)
-		}
-		if _, err := w.Write(page); err != nil {
+	if err := c.query(ctx, `SELECT data FROM sqlite_dbpage ORDER BY pgno`, nil, func(r row) error {
+		if err := contextError(ctx); err != nil {
 			return err
 		}
+		page, _ := r.(sqliteRow)[0].([]byte)
 		n++
-	}
-	if err := rows.Err(); err != nil {
-		return sqliteError(err)
+		_, err := w.Write(page)
+		return err
+	}); err != nil {
+		return err
 	}
 	if n == 0 {
 		return muster.Errorf(muster.CodeUnavailable, "the store at %s is empty", path)
@@ -49,21 +43,33 @@ func CopySQLite(ctx context.Context, path string, w io.Writer) error {
 	return nil
 }
 
-// CheckSQLite reads a SQLite file whole and says whether it holds together.
+// CheckSQLite reads every table and index of a SQLite file and says whether they hold
+// together; each table by itself, on as many cores as there are.
 func CheckSQLite(ctx context.Context, path string) error {
 	db, err := sql.Open("sqlite", sqliteDSN(path, true))
 	if err != nil {
 		return sqliteError(err)
 	}
 	defer db.Close()
-	var says string
-	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&says); err != nil {
+	var names string
+	if err := db.QueryRowContext(ctx, `SELECT coalesce(group_concat(name, ' '), '') FROM sqlite_schema WHERE type = 'table'`).Scan(&names); err != nil {
 		return sqliteError(err)
 	}
-	if says != "ok" {
-		return muster.Errorf(muster.CodeUnavailable, "the store at %s does not hold together", path)
+	work, ctx := errgroup.WithContext(ctx)
+	work.SetLimit(runtime.GOMAXPROCS(0))
+	for _, name := range strings.Fields(names) {
+		work.Go(func() error {
+			var says string
+			if err := db.QueryRowContext(ctx, `PRAGMA quick_check("`+name+`")`).Scan(&says); err != nil {
+				return sqliteError(err)
+			}
+			if says != "ok" {
+				return muster.Errorf(muster.CodeUnavailable, "the store at %s does not hold together", path)
+			}
+			return nil
+		})
 	}
-	return nil
+	return work.Wait()
 }
 
 // MetaOfSQLite reads the deployment's own record of a file that another process may
