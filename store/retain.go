@@ -271,7 +271,7 @@ const oldDecisions = ` FROM decisions d JOIN leaves l ON l.ref = d.id AND l.ref 
 // OldDecisions lists decisions that were made before a time and, unless ended is zero,
 // whose customers' accounts all ended before that; with the index of the leaf of each.
 func (tx *Tx) OldDecisions(ctx context.Context, made, ended time.Time, limit int) (map[string]int64, error) {
-	return tx.indexed(ctx, `SELECT d.id, l.idx`+oldDecisions+` ORDER BY d.id LIMIT ?`, made, ended, ended, limit)
+	return tx.indexed(ctx, `SELECT d.id, l.idx`+oldDecisions+` ORDER BY d.at LIMIT ?`, made, ended, ended, limit)
 }
 
 // OldEntries lists entries of one type made before t, with the index of the leaf of each.
