@@ -70,7 +70,7 @@ func TestRegimesSideBySide(t *testing.T) {
 func TestEditionActiveAtTheTimeOfADecisionDecides(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	next := strings.Replace(variant(t, "interim:\n  enabled: true", "interim:\n  enabled: false"), `edition: "2026-12"`, `edition: "2027-01"`, 1)
+	next := strings.Replace(variant(t, "interim:\n  enabled: true", "interim:\n  enabled: false"), `edition: "2027-01"`, `edition: "2027-02"`, 1)
 	at := b.Clock.Now().Add(day)
 	act, err := b.Activate.Propose(b.Context(), b.Anna.Operator, programme.Proposal{Source: next, Effective: at})
 	if err != nil {
@@ -84,7 +84,7 @@ func TestEditionActiveAtTheTimeOfADecisionDecides(t *testing.T) {
 		return a.Decision.Packs[0].Edition + " " + a.AccountState
 	}
 	b.Clock.Move(day) // its time has come, but nobody approved it
-	if got := edition("app-1"); got != "2026-12 limited" {
+	if got := edition("app-1"); got != "2027-01 limited" {
 		t.Error(got)
 	}
 	if act, err = b.Activate.Approve(b.Context(), b.Bea.Operator, act.ID); err != nil {
@@ -94,16 +94,16 @@ func TestEditionActiveAtTheTimeOfADecisionDecides(t *testing.T) {
 		t.Errorf("effective %v, want %v", act.Effective, soonest)
 	}
 	b.Clock.Move(programme.ActivationLead - time.Microsecond)
-	if got := edition("app-2"); got != "2026-12 limited" {
+	if got := edition("app-2"); got != "2027-01 limited" {
 		t.Error(got)
 	}
 	b.Clock.Move(time.Microsecond)
-	if got := edition("app-3"); got != "2027-01 pending" {
+	if got := edition("app-3"); got != "2027-02 pending" {
 		t.Error(got)
 	}
 	// A decision of the old edition keeps its words; the next one is the new one's.
 	v := b.look("app-1")
-	if len(v.Decision.Reasons) == 0 || v.Decision.Reasons[0].Customer == "" || v.Decision.Packs[0].Edition != "2026-12" {
+	if len(v.Decision.Reasons) == 0 || v.Decision.Reasons[0].Customer == "" || v.Decision.Packs[0].Edition != "2027-01" {
 		t.Errorf("%+v", v.Decision)
 	}
 	challenge, code := b.Challenge(v.Application, "", contact.Email)

@@ -128,7 +128,7 @@ func TestDiffInPlainWords(t *testing.T) {
 	t.Parallel()
 	old := load(t, packs.Default)
 	changed := edit(t,
-		"edition: \"2026-12\"", "edition: \"2027-01\"",
+		"edition: \"2027-01\"", "edition: \"2027-02\"",
 		"threshold: \"25\"", "threshold: \"10\"",
 		"when: counts.customers_per_card > 5", "when: counts.customers_per_card > 2",
 		"{class: identity, from: [closed, last_accessed], period: 2 years", "{class: identity, from: [closed, last_accessed], period: 3 years",

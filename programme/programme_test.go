@@ -29,7 +29,7 @@ func (b *bundle) fails(err error, code muster.Code) {
 
 // edition is the default pack under another edition.
 func edition(t *testing.T, name string) string {
-	src := strings.Replace(roomtest.Pack(t, packs.Default), `edition: "2026-12"`, `edition: "`+name+`"`, 1)
+	src := strings.Replace(roomtest.Pack(t, packs.Default), `edition: "2027-01"`, `edition: "`+name+`"`, 1)
 	if !strings.Contains(src, name) {
 		t.Fatal("the edition is not where it was")
 	}
@@ -68,7 +68,7 @@ func (b *bundle) holds(when time.Time, enforce, observe string) {
 	}
 }
 
-const first = "us-iaas-cip 2026-12"
+const first = "us-iaas-cip 2027-01"
 
 func TestLatestApprovedEditionDecidesFromItsInstantOn(t *testing.T) {
 	t.Parallel()
