@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/muster-cip/muster/internal/previous"
 )
 
 const operatePage = "../../docs/operate.md"
@@ -137,6 +139,66 @@ func hasFlag(c *cobra.Command, name string) bool {
 // directory, with the port replaced by a free one.
 func TestOperatePageRuns(t *testing.T) {
 	t.Parallel()
+	page, upgrade := operate(t), section(t, operate(t), "## Upgrade")
+	d := newDrill(t)
+	d.run(blocks(t, strings.Replace(page, upgrade, "", 1), 8), "",
+		"every key opens", "epoch 2 began", "epoch 3 began", "clean: every leaf has its record", "in-cert-in observes", "self-signed", "reads back and opens",
+		"restored: what was acknowledged", "does not open the key")
+}
+
+// TestOperatePageUpgrades runs its section about upgrades on a deployment that the
+// previous release made, and which serves.
+func TestOperatePageUpgrades(t *testing.T) {
+	t.Parallel()
+	old := previous.Build(t)
+	page := operate(t)
+	d := newDrill(t)
+	if err := os.Symlink(old, filepath.Join(d.bin, "muster-0.1.0")); err != nil {
+		t.Fatal(err)
+	}
+	apply, _, ok := strings.Cut(blocks(t, section(t, page, "## Try an application"), 1), "muster apply")
+	if !ok {
+		t.Fatal("the page does not apply any more")
+	}
+	begin := `muster-0.1.0 init --dir prod --listen 127.0.0.1:8420 --origin muster.example.net/log --operator "Ada Obi" --token-file ada.token
+muster-0.1.0 serve --config prod/muster.yaml 2>prod-server.log &
+server=$!
+export MUSTER_CONFIG="$PWD/prod/muster.yaml"
+until muster-0.1.0 operator list --token-file ada.token >/dev/null 2>&1; do sleep 0.2; done
+` + apply + `muster-0.1.0 apply one.ndjson --token-file ada.token
+`
+	out := d.run(blocks(t, section(t, page, "## Upgrade"), 3), begin,
+		"reads back and opens", "clean: every leaf has its record", "newer than this program", "restored: what was acknowledged")
+	if n := strings.Count(out, "clean: every leaf has its record"); n != 2 {
+		t.Errorf("%d audits were clean, of two", n)
+	}
+	if strings.Contains(out, "fail ") {
+		t.Errorf("the doctor finds a fault:\n%s", out)
+	}
+}
+
+// blocks are the sh blocks of a text, at least so many.
+func blocks(t *testing.T, text string, least int) string {
+	t.Helper()
+	var script strings.Builder
+	all := regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(text, -1)
+	if len(all) < least {
+		t.Fatalf("only %d blocks to run on the page", len(all))
+	}
+	for _, b := range all {
+		script.WriteString(b[1])
+	}
+	return script.String()
+}
+
+// drill is a machine to run the page's commands on.
+type drill struct {
+	*testing.T
+	bash, dir, bin string
+}
+
+func newDrill(t *testing.T) *drill {
+	t.Helper()
 	bash, err := exec.LookPath("bash")
 	if err != nil {
 		if os.Getenv("CI") != "" {
@@ -144,42 +206,41 @@ func TestOperatePageRuns(t *testing.T) {
 		}
 		t.Skip("bash is missing")
 	}
-	var script strings.Builder
-	script.WriteString("set -euo pipefail\ntrap 'test -z \"$(jobs -p)\" || kill $(jobs -p)' EXIT\n")
-	blocks := regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(operate(t), -1)
-	if len(blocks) < 8 {
-		t.Fatalf("only %d blocks to run on the page", len(blocks))
-	}
-	for _, b := range blocks {
-		script.WriteString(b[1])
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	free := l.Addr().String()
-	l.Close()
-	dir, bin := t.TempDir(), t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "muster"), ".")
+	d := &drill{T: t, bash: bash, dir: t.TempDir(), bin: t.TempDir()}
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(d.bin, "muster"), ".")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	c := exec.CommandContext(t.Context(), bash, "-c", strings.ReplaceAll(script.String(), "127.0.0.1:8420", free))
-	c.Dir = dir
+	return d
+}
+
+// run runs a script after another that makes what it needs, and holds what they say.
+func (d *drill) run(script, begin string, wants ...string) string {
+	d.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		d.Fatal(err)
+	}
+	free := l.Addr().String()
+	l.Close()
+	script = "set -euo pipefail\ntrap 'test -z \"$(jobs -p)\" || kill $(jobs -p)' EXIT\n" + begin + script
+	c := exec.CommandContext(d.Context(), d.bash, "-c", strings.ReplaceAll(script, "127.0.0.1:8420", free))
+	c.Dir = d.dir
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "MUSTER_") {
 			c.Env = append(c.Env, v)
 		}
 	}
-	c.Env = append(c.Env, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	c.Env = append(c.Env, "PATH="+d.bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	out, err := c.CombinedOutput()
 	if err != nil {
-		logs, _ := os.ReadFile(filepath.Join(dir, "prod-server.log"))
-		t.Fatalf("%v\n%s\n%s", err, out, logs)
+		logs, _ := os.ReadFile(filepath.Join(d.dir, "prod-server.log"))
+		d.Fatalf("%v\n%s\n%s", err, out, logs)
 	}
-	for _, want := range []string{"every key opens", "epoch 2 began", "clean: every leaf has its record", "in-cert-in observes", "self-signed", "reads back and opens", "restored: what was acknowledged"} {
+	for _, want := range wants {
 		if !strings.Contains(string(out), want) {
-			t.Errorf("the page's commands never said %q:\n%s", want, out)
+			d.Errorf("the page's commands never said %q:\n%s", want, out)
 		}
 	}
+	return string(out)
 }

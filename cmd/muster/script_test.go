@@ -19,16 +19,22 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/muster-cip/muster/internal/pgtest"
+	"github.com/muster-cip/muster/internal/previous"
 	"github.com/muster-cip/muster/packs"
 )
 
 // TestMain lets a session call this very binary as muster.
 func TestMain(m *testing.M) { testscript.Main(withServer{m}, map[string]func(){"muster": main}) }
 
-// withServer stops the PostgreSQL that tests started.
+// withServer stops the PostgreSQL that tests started, and removes the release before
+// this one that they built.
 type withServer struct{ *testing.M }
 
-func (w withServer) Run() int { return pgtest.Run(w.M) }
+func (w withServer) Run() int { return previous.Run(onPostgres{w.M}) }
+
+type onPostgres struct{ *testing.M }
+
+func (p onPostgres) Run() int { return pgtest.Run(p.M) }
 
 // TestSessions runs the terminal sessions of testdata/script. What they may say
 // besides testscript's own words:
