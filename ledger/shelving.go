@@ -356,7 +356,7 @@ type Missing struct {
 	Why    string
 }
 
-// Held is what Verify found.
+// Verified is what Verify found.
 type Verified struct {
 	Volumes, Chunks int64 // that are named
 	Bytes           int64

@@ -7,7 +7,7 @@ import (
 	"github.com/muster-cip/muster"
 )
 
-// Store is what Check needs: a Dir or an S3.
+// store is what check needs: a Dir or an S3.
 type store interface {
 	Put(ctx context.Context, name string, data []byte) error
 	Get(ctx context.Context, name string) ([]byte, error)

@@ -41,6 +41,20 @@ func onEach(t *testing.T, test func(t *testing.T, s store)) {
 		t.Parallel()
 		test(t, s3test.Start(t).Objects(t, quick("")))
 	})
+	t.Run("S3 without conditions", func(t *testing.T) {
+		t.Parallel()
+		server := s3test.Start(t)
+		server.Fail(older)
+		test(t, server.Objects(t, quick("p/")))
+	})
+}
+
+// older is a server that does not know conditions of a put.
+func older(r *http.Request) s3test.Fault {
+	if r.Method == http.MethodPut && r.Header.Get("If-None-Match")+r.Header.Get("If-Match") != "" {
+		return s3test.Unknown
+	}
+	return s3test.None
 }
 
 func quick(prefix string) objects.S3Config {

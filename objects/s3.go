@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -156,8 +157,12 @@ func (s *S3) try(ctx context.Context, what string, fn func(context.Context) erro
 	}
 }
 
-// errFirm marks a failure that trying again does not mend.
-var errFirm = errors.New("trying again does not help")
+// errFirm marks a failure that trying again does not mend; errConditions one of a
+// storage that does not know conditions of a put.
+var (
+	errFirm       = errors.New("trying again does not help")
+	errConditions = fmt.Errorf("%w: conditions are not known there", errFirm)
+)
 
 func passing(err error) bool {
 	return muster.ErrorCode(err) == muster.CodeUnavailable && !errors.Is(err, errFirm)
@@ -184,6 +189,8 @@ func s3Error(ctx context.Context, err error) error {
 		return firm("the bucket is not there", "make it, or mend storage.s3.bucket")
 	case r.Code == minio.NoSuchKey || r.StatusCode == http.StatusNotFound:
 		return errNotThere()
+	case r.Code == "NotImplemented":
+		return &muster.Error{Code: muster.CodeUnavailable, Message: "the storage does not know what it is asked", Cause: errConditions}
 	case r.StatusCode == http.StatusPreconditionFailed:
 		return muster.Errorf(muster.CodeConflict, "the object changed meanwhile")
 	case r.Code == "RequestTimeTooSkewed":
@@ -209,6 +216,11 @@ func (s *S3) Put(ctx context.Context, name string, data []byte) error {
 	o := minio.PutObjectOptions{ContentType: "application/octet-stream", CacheControl: "public, max-age=31536000, immutable"}
 	o.SetMatchETagExcept("*")
 	err := s.put(ctx, name, data, o)
+	if errors.Is(err, errConditions) {
+		if _, err = s.Get(ctx, name); muster.ErrorCode(err) == muster.CodeNotFound {
+			err = s.put(ctx, name, data, minio.PutObjectOptions{ContentType: o.ContentType, CacheControl: o.CacheControl})
+		}
+	}
 	if err != nil && muster.ErrorCode(err) != muster.CodeConflict {
 		return err
 	}
@@ -366,7 +378,11 @@ func (s *S3) Swap(ctx context.Context, name string, old, next []byte) error {
 	if !bytes.Equal(have, old) {
 		return errOther(name)
 	}
-	return s.put(ctx, name, next, o)
+	err = s.put(ctx, name, next, o)
+	if errors.Is(err, errConditions) {
+		err = s.put(ctx, name, next, minio.PutObjectOptions{ContentType: o.ContentType, CacheControl: o.CacheControl})
+	}
+	return err
 }
 
 // Check says whether the bucket can be written, read and cleared.

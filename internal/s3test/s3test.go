@@ -24,15 +24,15 @@ const Bucket = "muster"
 type Fault int
 
 const (
-	None   Fault = iota
-	Busy         // 503 before anything is done
-	After        // 503 after it was done
-	Cut          // the answer's body ends in the middle
-	Short        // the answer is whole, and shorter than what is there
-	Wrong        // a byte of the answer's body is another
-	Denied       // 403
-	Hang         // no answer until the caller gives up
-	Kill         // calls Server.Killed after it was done, and does not answer
+	None    Fault = iota
+	Busy          // 503 before anything is done
+	After         // 503 after it was done
+	Cut           // the answer's body ends in the middle
+	Short         // the answer is whole, and shorter than what is there
+	Wrong         // a byte of the answer's body is another
+	Denied        // 403
+	Unknown       // 501
+	Hang          // no answer until the caller gives up
 )
 
 // Server is one server with one bucket.
@@ -40,10 +40,9 @@ type Server struct {
 	*httptest.Server
 	Backend *s3mem.Backend
 
-	mu     sync.Mutex
-	fault  func(r *http.Request) Fault
-	asked  map[string]int // requests, by method
-	Killed func()
+	mu    sync.Mutex
+	fault func(r *http.Request) Fault
+	asked map[string]int // requests, by method
 }
 
 // Start starts a server that is gone with the test.
@@ -111,6 +110,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, fake http.Handler
 		say(http.StatusForbidden, "AccessDenied")
 		return
 	}
+	if f == Unknown {
+		say(http.StatusNotImplemented, "NotImplemented")
+		return
+	}
 	if f == Hang {
 		<-r.Context().Done()
 		return
@@ -129,9 +132,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, fake http.Handler
 	case After:
 		clear(w.Header())
 		say(http.StatusServiceUnavailable, "InternalError")
-	case Kill:
-		s.Killed()
-		panic(http.ErrAbortHandler)
 	case Cut:
 		w.WriteHeader(rec.Code)
 		w.Write(body[:len(body)/2])
