@@ -149,11 +149,11 @@ type MeasureAct struct {
 
 // DeterminationRecord is a determination in the register.
 type DeterminationRecord struct {
-	ID     string
-	Digest string // sha256 of Source, hex
-	Source []byte // the file as it came
-	Made   time.Time
-	High   time.Time // the latest instant at which its accounts were decided: a clock that goes back behind it is not believed
+	ID     string    `json:"id"`
+	Digest string    `json:"digest,omitempty"` // sha256 of Source, hex
+	Source []byte    `json:"-"`                // the file as it came
+	Made   time.Time `json:"made,omitzero"`
+	High   time.Time `json:"high,omitzero"` // the latest instant at which its accounts were decided: a clock that goes back behind it is not believed
 }
 
 // Measure is a determination as it stands: its approved acts folded into it.
@@ -220,13 +220,13 @@ type AccountMeasure struct {
 // MatchRecord says that an account comes under a determination, and from when to
 // when. On which facts is not kept here: that is of the customer's own file.
 type MatchRecord struct {
-	Account       string
-	Determination string
-	Phase         string    // as its decision, or the job, saw it
-	From          time.Time //
-	Until         time.Time //
-	Next          time.Time // when the account is to be decided anew; zero: not by time
-	Told          string    // the phase of which a notice was given last
+	Account       string    `json:"account,omitempty"`
+	Determination string    `json:"determination,omitempty"`
+	Phase         string    `json:"phase,omitempty"` // as its decision, or the job, saw it
+	From          time.Time `json:"from,omitzero"`   //
+	Until         time.Time `json:"until,omitzero"`  //
+	Next          time.Time `json:"next,omitzero"`   // when the account is to be decided anew; zero: not by time
+	Told          string    `json:"told,omitempty"`  // the phase of which a notice was given last
 }
 
 // FactsRecord is an account with what its latest decision saw, sealed.

@@ -35,7 +35,7 @@ var ranks = map[int]string{
 	0: "compact match durable outbound packs lists", // and the root
 	1: "policy screen lists/* measure verify/* gate vault tlog validate synthetic backup book objects",
 	2: "journal ledger ask",
-	3: "edge onboard review watch watchlist register retain rotate programme staff oversight share",
+	3: "edge onboard review watch watchlist register retain export rotate programme staff oversight share",
 	4: "api console portal store",
 	5: "cmd/* bench bench/* validate/gen", // programs; gen reads published tables and writes validate/tables
 

@@ -35,6 +35,7 @@ const (
 	PrefixMeasureAct  = "msa_"
 	PrefixImport      = "imp_"
 	PrefixRotation    = "rot_"
+	PrefixExport      = "exp_"
 )
 
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -5,12 +5,12 @@ import "time"
 // Cohort is a part of the customers who were there before, and from when on they are
 // decided: until then what their identity wants is recorded and enforced on nobody.
 type Cohort struct {
-	Name    string // as of a tag
-	Due     time.Time
-	Share   int // per cent of its members that are decided on one day (UTC), rounded up
-	Made    time.Time
-	By      string // operator
-	Version int64
+	Name    string    `json:"name,omitempty"` // as of a tag
+	Due     time.Time `json:"due,omitzero"`
+	Share   int       `json:"share,omitempty"` // per cent of its members that are decided on one day (UTC), rounded up
+	Made    time.Time `json:"made,omitzero"`
+	By      string    `json:"by,omitempty"` // operator
+	Version int64     `json:"-"`
 }
 
 // CohortCount is how far a cohort is.
@@ -24,12 +24,12 @@ type CohortCount struct {
 // AdoptedRecord says that an account was taken over from the provider's book. A
 // customer's further accounts go with the first.
 type AdoptedRecord struct {
-	Account string // id
-	Cohort  string
-	Import  string
-	Ground  string    // why it was closed, "" for one in use
-	Decided time.Time // when the packs decided it for good; zero: nothing of it is enforced
-	Version int64
+	Account string    `json:"account,omitempty"` // id
+	Cohort  string    `json:"cohort,omitempty"`
+	Import  string    `json:"import,omitempty"`
+	Ground  string    `json:"ground,omitempty"` // why it was closed, "" for one in use
+	Decided time.Time `json:"decided,omitzero"` // when the packs decided it for good; zero: nothing of it is enforced
+	Version int64     `json:"-"`
 }
 
 // ImportRecord is one file of a provider's book on its way in. It holds no value.

@@ -42,21 +42,21 @@ type FileAge struct {
 
 // Hold keeps records from going, whatever the clock or the customer says.
 type Hold struct {
-	ID          string
-	Customer    string // "": every customer's
-	Class       string // "": every class
-	From        time.Time
-	Until       time.Time // files made in [From, Until); zero: no bound
-	Ground      string    // HoldLitigation, ...
-	Case        string    // reference of the matter, [A-Za-z0-9._/-]{1,64}
-	Undisclosed bool      // nobody outside staff is told
-	Withheld    bool      // and what is in its scope is left out of copies: a non-disclosure order, see Withholds
-	Placed      time.Time
-	By          string    // operator
-	Review      time.Time // by when somebody looks whether it is still wanted
-	Lifted      time.Time // zero: it holds
-	LiftedBy    string
-	Version     int64
+	ID          string    `json:"id"`
+	Customer    string    `json:"customer"`        // "": every customer's
+	Class       string    `json:"class,omitempty"` // "": every class
+	From        time.Time `json:"from,omitzero"`
+	Until       time.Time `json:"until,omitzero"`        // files made in [From, Until); zero: no bound
+	Ground      string    `json:"ground,omitempty"`      // HoldLitigation, ...
+	Case        string    `json:"case,omitempty"`        // reference of the matter, [A-Za-z0-9._/-]{1,64}
+	Undisclosed bool      `json:"undisclosed,omitempty"` // nobody outside staff is told
+	Withheld    bool      `json:"withheld,omitempty"`    // and what is in its scope is left out of copies: a non-disclosure order, see Withholds
+	Placed      time.Time `json:"placed,omitzero"`
+	By          string    `json:"by,omitempty"`    // operator
+	Review      time.Time `json:"review,omitzero"` // by when somebody looks whether it is still wanted
+	Lifted      time.Time `json:"lifted,omitzero"` // zero: it holds
+	LiftedBy    string    `json:"lifted_by,omitempty"`
+	Version     int64     `json:"-"`
 }
 
 // Grounds of a hold.
@@ -94,16 +94,16 @@ var WithheldClasses = []string{ClassClaims, ClassEvidence, ClassDecisions, Class
 
 // Erasure is one act of making records go: of the clock, or of a request.
 type Erasure struct {
-	ID       string
-	State    string
-	Ground   string // GroundExpired, GroundRequest, ...
-	Items    []ErasureItem
-	Proposed time.Time
-	Proposer string    // operator; "" for the clock
-	Approver string    //
-	Due      time.Time // of an approved one: not before
-	Done     time.Time
-	Version  int64
+	ID       string        `json:"id"`
+	State    string        `json:"state"`
+	Ground   string        `json:"ground,omitempty"` // GroundExpired, GroundRequest, ...
+	Items    []ErasureItem `json:"items,omitempty"`
+	Proposed time.Time     `json:"proposed,omitzero"`
+	Proposer string        `json:"proposer,omitempty"` // operator; "" for the clock
+	Approver string        `json:"approver,omitempty"` //
+	Due      time.Time     `json:"due,omitzero"`       // of an approved one: not before
+	Done     time.Time     `json:"done,omitzero"`
+	Version  int64         `json:"-"`
 }
 
 // ErasureItem is one file's part in an erasure.

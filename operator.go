@@ -22,13 +22,14 @@ const (
 	ScopeRetain     Scope = "retention:write" // holds and erasures
 	ScopeKeys       Scope = "keys:write"      // give keys new versions
 	ScopeLedger     Scope = "ledger:write"    // send access records and leases; reads nothing
+	ScopeExport     Scope = "export"          // give out everything on file, with a second operator
 	ScopeImport     Scope = "import:write"    // bring the existing book in
 )
 
 // Scopes lists every scope, for tables and tests.
 var Scopes = []Scope{
 	ScopeApply, ScopeRead, ScopeEvidence, ScopeReview, ScopeReveal, ScopePacks, ScopeAccounts, ScopeWebhooks,
-	ScopeOperators, ScopeMetrics, ScopeLedger, ScopeImport, ScopeRetain, ScopeMeasures, ScopeLists, ScopeScreen, ScopeGateAsk, ScopeGateFollow,
+	ScopeOperators, ScopeMetrics, ScopeLedger, ScopeImport, ScopeExport, ScopeRetain, ScopeMeasures, ScopeLists, ScopeScreen, ScopeGateAsk, ScopeGateFollow,
 	ScopeKeys,
 }
 

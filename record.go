@@ -19,12 +19,12 @@ type Meta struct {
 
 // CustomerRecord is a customer on file.
 type CustomerRecord struct {
-	ID      string
-	Kind    PartyKind
-	Made    time.Time
-	Applied []string // packs that decided on the file: the first PackMark digits of their digests
-	Gone    []string // record classes of the file that went
-	Version int64    // goes up with every change; the ETag
+	ID      string    `json:"id"`
+	Kind    PartyKind `json:"kind"`
+	Made    time.Time `json:"made,omitzero"`
+	Applied []string  `json:"applied,omitempty"` // packs that decided on the file: the first PackMark digits of their digests
+	Gone    []string  `json:"gone,omitempty"`    // record classes of the file that went
+	Version int64     `json:"-"`                 // goes up with every change; the ETag
 }
 
 // PackMark is how many digits of a pack's digest stand in a customer's row.
@@ -42,35 +42,35 @@ func (c *CustomerRecord) Apply(packs []PackRef) (changed bool) {
 
 // ApplicationRecord is an application on file.
 type ApplicationRecord struct {
-	ID        string
-	Reference string
-	MAC       []byte // keyed digest of the request as parsed, for idempotency
-	Customer  string
-	Account   string // account id
-	State     string
-	Revision  int // of its claims, from 1
-	Received  time.Time
-	Updated   time.Time
-	Decision  string // latest decision id
-	Version   int64
-	Shadow    bool // decided in observe mode: nothing was enforced
+	ID        string    `json:"id"`
+	Reference string    `json:"reference"`
+	MAC       []byte    `json:"-"` // keyed digest of the request as parsed, for idempotency
+	Customer  string    `json:"customer"`
+	Account   string    `json:"account,omitempty"` // account id
+	State     string    `json:"state"`
+	Revision  int       `json:"revision"` // of its claims, from 1
+	Received  time.Time `json:"received,omitzero"`
+	Updated   time.Time `json:"updated,omitzero"`
+	Decision  string    `json:"decision,omitempty"` // latest decision id
+	Version   int64     `json:"-"`
+	Shadow    bool      `json:"shadow,omitempty"` // decided in observe mode: nothing was enforced
 }
 
 // AccountRecord is an account on file.
 type AccountRecord struct {
-	ID           string
-	Reference    string // the provider's own
-	Customer     string
-	Parent       string // account id, "" for none
-	Relation     Relation
-	State        string
-	InterimSince time.Time // zero: never
-	Opened       time.Time // first active
-	Closed       time.Time
-	Decision     string // latest decision that moved it
-	Version      int64
-	Tag          string // the provider's own word for grouping accounts, such as a band of revenue
-	Beneath      string // the state that it would be in without special measures; "": State
+	ID           string    `json:"id"`
+	Reference    string    `json:"reference"` // the provider's own
+	Customer     string    `json:"customer"`
+	Parent       string    `json:"parent,omitempty"` // account id, "" for none
+	Relation     Relation  `json:"relation"`
+	State        string    `json:"state"`
+	InterimSince time.Time `json:"interim_since,omitzero"` // zero: never
+	Opened       time.Time `json:"opened,omitzero"`        // first active
+	Closed       time.Time `json:"closed,omitzero"`
+	Decision     string    `json:"decision,omitempty"` // latest decision that moved it
+	Version      int64     `json:"-"`
+	Tag          string    `json:"tag,omitempty"`     // the provider's own word for grouping accounts, such as a band of revenue
+	Beneath      string    `json:"beneath,omitempty"` // the state that it would be in without special measures; "": State
 }
 
 // ProfileRecord is what the gate says of one account.
@@ -86,45 +86,45 @@ type ProfileRecord struct {
 
 // SubjectRecord is a person on one customer's file.
 type SubjectRecord struct {
-	ID       string
-	Customer string
-	Role     SubjectRole
-	Pointer  string         // into the claims; "" once removed from them
-	Key      string         // id in the key store
-	Revision int            // of this subject's claims
-	Changed  map[string]int // attribute -> revision at which its claim last changed
-	Erased   time.Time
+	ID       string         `json:"id"`
+	Customer string         `json:"customer"`
+	Role     SubjectRole    `json:"role"`
+	Pointer  string         `json:"pointer,omitempty"` // into the claims; "" once removed from them
+	Key      string         `json:"-"`                 // id in the key store
+	Revision int            `json:"revision"`          // of this subject's claims
+	Changed  map[string]int `json:"changed,omitempty"` // attribute -> revision at which its claim last changed
+	Erased   time.Time      `json:"erased,omitzero"`
 }
 
 // ClaimsRecord is one revision of one subject's claims, sealed.
 type ClaimsRecord struct {
-	Subject  string
-	Revision int
-	At       time.Time
-	By       string // operator id
-	Sealed   []byte
+	Subject  string    `json:"-"`
+	Revision int       `json:"revision"`
+	At       time.Time `json:"at,omitzero"`
+	By       string    `json:"by,omitempty"` // operator id
+	Sealed   []byte    `json:"-"`
 }
 
 // EvidenceRecord is evidence, and what was seen, sealed.
 type EvidenceRecord struct {
 	Evidence
-	Application string
-	Sealed      []byte // details: document type, issuer, number, dates; nil where none
+	Application string `json:"application,omitempty"`
+	Sealed      []byte `json:"-"` // details: document type, issuer, number, dates; nil where none
 }
 
 // DecisionRecord is a decision on file.
 type DecisionRecord struct {
-	ID          string
-	About       Ref
-	Application string
-	Customer    string
-	At          time.Time
-	Outcome     Outcome
-	Observed    bool   // decided in observe mode
-	Body        []byte // the decision, stripped, JSON; what C2 commits to
-	Facts       []byte // sealed parts
-	Salt        []byte // of C2, sealed under the compliance key
-	Leaf        int64  // index in the log; filled when read
+	ID          string    `json:"id"`
+	About       Ref       `json:"about"`
+	Application string    `json:"application,omitempty"`
+	Customer    string    `json:"customer"`
+	At          time.Time `json:"at,omitzero"`
+	Outcome     Outcome   `json:"outcome"`
+	Observed    bool      `json:"observed,omitempty"` // decided in observe mode
+	Body        []byte    `json:"-"`                  // the decision, stripped, JSON; what C2 commits to
+	Facts       []byte    `json:"-"`                  // sealed parts
+	Salt        []byte    `json:"-"`                  // of C2, sealed under the compliance key
+	Leaf        int64     `json:"-"`                  // index in the log; filled when read
 }
 
 // EntryRecord is what a leaf of any type but a decision commits to: a reveal, a
@@ -164,17 +164,17 @@ type HandleCount struct {
 
 // ReviewRecord is a case that waits for a person.
 type ReviewRecord struct {
-	ID          string
-	Application string
-	Customer    string
-	Decision    string   // that opened it
-	Rules       []string // "pack/rule" that asked for it
-	State       string   // open | proposed | resolved | moot
-	Opened      time.Time
-	Proposal    []byte // JSON of a resolution that waits for a second operator
-	Proposer    string
-	Evidence    string // the resolution
-	Version     int64
+	ID          string    `json:"id"`
+	Application string    `json:"application,omitempty"`
+	Customer    string    `json:"customer"`
+	Decision    string    `json:"decision,omitempty"` // that opened it
+	Rules       []string  `json:"rules,omitempty"`    // "pack/rule" that asked for it
+	State       string    `json:"state"`              // open | proposed | resolved | moot
+	Opened      time.Time `json:"opened,omitzero"`
+	Proposal    []byte    `json:"-"` // JSON of a resolution that waits for a second operator
+	Proposer    string    `json:"-"`
+	Evidence    string    `json:"evidence,omitempty"` // the resolution
+	Version     int64     `json:"-"`
 }
 
 // States of a review.
@@ -242,10 +242,10 @@ type DeliveryRecord struct {
 
 // OperatorRecord is a named person on staff.
 type OperatorRecord struct {
-	ID       string
-	Name     string
-	Made     time.Time
-	Disabled time.Time
+	ID       string    `json:"id"`
+	Name     string    `json:"name,omitempty"`
+	Made     time.Time `json:"made,omitzero"`
+	Disabled time.Time `json:"disabled,omitzero"`
 }
 
 // TokenRecord is a token; the secret is kept as a keyed hash only.
@@ -262,26 +262,26 @@ type TokenRecord struct {
 
 // PackRecord is a policy pack's bytes, by digest.
 type PackRecord struct {
-	Digest  string
-	ID      string
-	Edition string
-	Source  []byte
-	Made    time.Time
+	Digest  string    `json:"digest,omitempty"`
+	ID      string    `json:"id"`
+	Edition string    `json:"edition,omitempty"`
+	Source  []byte    `json:"-"`
+	Made    time.Time `json:"made,omitzero"`
 }
 
 // ActivationRecord says that a pack edition decides from an instant on, until
 // a later one of the same pack does.
 type ActivationRecord struct {
-	ID        string
-	Pack      string // pack id
-	Digest    string
-	Effective time.Time
-	Proposer  string
-	Approver  string // "" until approved
-	Observe   bool   // decide and record, enforce nothing
-	Retire    bool   // the pack stops deciding
-	Made      time.Time
-	Approved  time.Time
+	ID        string    `json:"id"`
+	Pack      string    `json:"pack,omitempty"` // pack id
+	Digest    string    `json:"digest,omitempty"`
+	Effective time.Time `json:"effective,omitzero"`
+	Proposer  string    `json:"proposer,omitempty"`
+	Approver  string    `json:"approver,omitempty"` // "" until approved
+	Observe   bool      `json:"observe,omitempty"`  // decide and record, enforce nothing
+	Retire    bool      `json:"retire,omitempty"`   // the pack stops deciding
+	Made      time.Time `json:"made,omitzero"`
+	Approved  time.Time `json:"approved,omitzero"`
 }
 
 // IdempotencyRecord keeps the answer to a write that has no reference.
@@ -321,30 +321,30 @@ type Page struct {
 // HitRecord is a pair of somebody on file and an entry of a watch list, with what a
 // person found of it. The entry is sealed: its id leads to a published name.
 type HitRecord struct {
-	ID          string
-	Customer    string
-	Application string // whose screening opened it
-	Subject     string // subject id; of the payer: the customer's
-	Of          string // HitOfSubject | HitOfPayer
-	List        string
-	Listed      []byte // keyed digest of list and entry, for look-up
-	State       HitState
-	Score       int // thousandths, when last compared
-	Opened      time.Time
-	Changed     time.Time // of the state
-	Operator    string    // whose finding stands, "" where nobody's
-	Proposal    HitState  // a finding that waits for a second operator, "" for none
-	Proposer    string
-	Proposed    time.Time
-	Again       string    // why a false one is open again: entry | claims
-	Gone        bool      // the entry has left its list since
-	Due         time.Time // of a true one: by when it is to be reported; zero: no clock
-	Reported    time.Time
-	Keep        time.Time // of a true one: until when its own list has its records kept
-	Findings    int       // how many there were
-	Found       []byte    // sealed: the entry
-	Finding     []byte    // sealed: the reason, and what was compared
-	Version     int64
+	ID          string    `json:"id"`
+	Customer    string    `json:"customer"`
+	Application string    `json:"application,omitempty"` // whose screening opened it
+	Subject     string    `json:"subject,omitempty"`     // subject id; of the payer: the customer's
+	Of          string    `json:"of,omitempty"`          // HitOfSubject | HitOfPayer
+	List        string    `json:"list,omitempty"`
+	Listed      []byte    `json:"-"` // keyed digest of list and entry, for look-up
+	State       HitState  `json:"state"`
+	Score       int       `json:"score,omitempty"` // thousandths, when last compared
+	Opened      time.Time `json:"opened,omitzero"`
+	Changed     time.Time `json:"changed,omitzero"`   // of the state
+	Operator    string    `json:"operator,omitempty"` // whose finding stands, "" where nobody's
+	Proposal    HitState  `json:"proposal"`           // a finding that waits for a second operator, "" for none
+	Proposer    string    `json:"proposer,omitempty"`
+	Proposed    time.Time `json:"proposed,omitzero"`
+	Again       string    `json:"again,omitempty"` // why a false one is open again: entry | claims
+	Gone        bool      `json:"gone,omitempty"`  // the entry has left its list since
+	Due         time.Time `json:"due,omitzero"`    // of a true one: by when it is to be reported; zero: no clock
+	Reported    time.Time `json:"reported,omitzero"`
+	Keep        time.Time `json:"keep,omitzero"`      // of a true one: until when its own list has its records kept
+	Findings    int       `json:"findings,omitempty"` // how many there were
+	Found       []byte    `json:"-"`                  // sealed: the entry
+	Finding     []byte    `json:"-"`                  // sealed: the reason, and what was compared
+	Version     int64     `json:"-"`
 }
 
 // Holds reports whether the hit keeps its customer's records from being erased, and

@@ -71,6 +71,7 @@ type Findings interface {
 	AddDecision(ctx context.Context, r *muster.DecisionRecord) error
 	OpenReview(ctx context.Context, application string) (*muster.ReviewRecord, error) // open or proposed; CodeNotFound
 	Review(ctx context.Context, id string) (*muster.ReviewRecord, error)
+	ReviewsOf(ctx context.Context, customer string) ([]*muster.ReviewRecord, error)
 	PutReview(ctx context.Context, r *muster.ReviewRecord) error
 }
 

@@ -175,6 +175,11 @@ func (tx *Tx) OpenReview(ctx context.Context, application string) (*muster.Revie
 		ORDER BY id DESC LIMIT 1`, application)
 }
 
+// ReviewsOf lists the reviews of a customer's applications, in the order of their ids.
+func (tx *Tx) ReviewsOf(ctx context.Context, customer string) ([]*muster.ReviewRecord, error) {
+	return all(ctx, tx, scanReview, `SELECT `+reviewColumns+` FROM reviews WHERE application IN (SELECT id FROM applications WHERE customer = ?) ORDER BY id`, customer)
+}
+
 // Reviews lists reviews in the order of their ids, of one state or ("") of all.
 func (tx *Tx) Reviews(ctx context.Context, state string, p muster.Page) ([]*muster.ReviewRecord, error) {
 	if state == "" {

@@ -30,6 +30,7 @@ const (
 	Measure    LeafType = 16 // an act on the register of special measures, or an account's notice of one
 	List       LeafType = 17 // a watch list's snapshot took effect, was held or given up
 	Erasure    LeafType = 18 // an erasure was asked for, agreed, begun, done or taken back
+	Export     LeafType = 20 // an export of everything was asked for or agreed to
 	Import     LeafType = 19 // a provider's book began to be taken in, or ended; each customer of it has a decision
 )
 
@@ -39,7 +40,7 @@ var leafNames = [...]string{
 	Operator: "operator", Token: "token", Key: "key", Hold: "hold", Tombstone: "tombstone", Repair: "repair",
 	Resolution: "resolution", Delivery: "delivery", BreakGlass: "break_glass",
 	Measure: "measure", List: "list",
-	Erasure: "erasure", Import: "import",
+	Erasure: "erasure", Import: "import", Export: "export",
 }
 
 // String is the name of t, "" for a number that is no type.

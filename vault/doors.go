@@ -21,11 +21,12 @@ const (
 	PurposeSubjectAccess Purpose = "subject_access" // the person asks for their own data
 	PurposeDelivery      Purpose = "delivery"       // an address is opened to send a message to it
 	PurposeAbuse         Purpose = "abuse"          // an investigation of abuse, with its case
+	PurposeExport        Purpose = "export"         // everything is given out, sealed, by two operators
 )
 
 // Purposes lists them all.
 var Purposes = []Purpose{
-	PurposeSupport, PurposeReview, PurposeExaminer, PurposeCourt, PurposeSubjectAccess, PurposeDelivery, PurposeAbuse,
+	PurposeSupport, PurposeReview, PurposeExaminer, PurposeCourt, PurposeSubjectAccess, PurposeDelivery, PurposeAbuse, PurposeExport,
 }
 
 // EntryType says which leaf an entry is.
@@ -255,6 +256,25 @@ func (v *Vault) Use(ctx context.Context, j Job, rec Recorder) (*Session, error) 
 	s := &Session{v: v, rec: rec, start: Entry{
 		Type: EntryUseStart, ID: muster.NewID(muster.PrefixRequest, v.clock()), Operator: j.Starter,
 		Purpose: Purpose(j.Purpose), Job: j.Name, Scope: j.Scope,
+	}}
+	if err := rec.Record(ctx, s.start); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Disclose begins a reveal of more than one request can cover: what it opens leaves the
+// house. Its start, a reveal with its scope, is durable before this returns; End says
+// how much it was. That two operators agreed is the caller's to ask before.
+func (v *Vault) Disclose(ctx context.Context, r RevealRequest, name, scope string, rec Recorder) (*Session, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	if rec == nil || len(r.Items) > 0 || !word.MatchString(name) || !scopeText.MatchString(scope) {
+		return nil, muster.Errorf(muster.CodeInternal, "a disclosure states its name and scope, and has a recorder")
+	}
+	s := &Session{v: v, rec: rec, start: Entry{
+		Type: EntryReveal, ID: muster.NewID(muster.PrefixRequest, v.clock()), Operator: r.Operator, Purpose: r.Purpose, Case: r.Case, Job: name, Scope: scope,
 	}}
 	if err := rec.Record(ctx, s.start); err != nil {
 		return nil, err

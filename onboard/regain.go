@@ -1,0 +1,397 @@
+package onboard
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/book"
+	"github.com/muster-cip/muster/journal"
+	"github.com/muster-cip/muster/vault"
+)
+
+// Regain takes files in that an export gave: each as it was, under its ids, with keys,
+// digests and leaves of this house. A customer who is there already stays as they are,
+// so that the same files again change nothing; a reference that another customer has is
+// a conflict, and nothing of these files is taken. Nothing is decided, and nobody is told.
+func (s *Service) Regain(ctx context.Context, files []*File) (taken int, err error) {
+	drafts := make([]*regained, len(files))
+	for i, f := range files {
+		if drafts[i], err = s.draftFile(ctx, f); err != nil {
+			return 0, err
+		}
+	}
+	err = s.DB.InTx(ctx, func(tx Tx) error {
+		taken = 0
+		for _, d := range drafts {
+			_, err := tx.Customer(ctx, d.file.Customer.ID)
+			if err == nil {
+				continue
+			}
+			if muster.ErrorCode(err) != muster.CodeNotFound {
+				return err
+			}
+			if err := s.writeFile(ctx, tx, d); err != nil {
+				return err
+			}
+			taken++
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	// Keys that stand for somebody erased are destroyed like theirs was.
+	var gone []string
+	for _, d := range drafts {
+		gone = append(gone, d.gone...)
+	}
+	return taken, s.Vault.Destroy(ctx, gone)
+}
+
+// regained is one file, sealed for this house.
+type regained struct {
+	file      *File
+	keys      map[string]vault.Key // by subject id
+	gone      []string             // keys of the erased
+	claims    []*muster.ClaimsRecord
+	evidence  []*muster.EvidenceRecord
+	hits      []*muster.HitRecord
+	decisions []*journal.Sealed
+	index     []muster.IndexRow
+	macs      map[string][]byte // by application id
+}
+
+// draftFile seals a file. Nothing is written.
+func (s *Service) draftFile(ctx context.Context, f *File) (*regained, error) {
+	if f.Customer.ID == "" || len(f.Subjects) == 0 {
+		return nil, muster.Invalid(muster.Fault{Pointer: "/customer", Code: "required", Detail: "a file has its customer and at least one subject"})
+	}
+	d := &regained{file: f, keys: map[string]vault.Key{}, macs: map[string][]byte{}}
+	keys, err := s.Vault.TakeKeys(ctx, len(f.Subjects))
+	if err != nil {
+		return nil, err
+	}
+	for i := range f.Subjects {
+		r := &f.Subjects[i]
+		r.Customer, r.Key = f.Customer.ID, keys[i].ID()
+		d.keys[r.ID] = keys[i]
+		if !r.Erased.IsZero() {
+			d.gone = append(d.gone, r.Key)
+		}
+		for k := range r.Claims {
+			if err := s.draftClaims(d, r, &r.Claims[k]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for i := range f.Evidence {
+		if err := s.draftEvidence(d, &f.Evidence[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i := range f.Hits {
+		if err := s.draftHit(d, &f.Hits[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i := range f.Decisions {
+		if err := s.draftDecision(d, &f.Decisions[i]); err != nil {
+			return nil, err
+		}
+	}
+	return d, s.draftMACs(d)
+}
+
+// RegainLines is Regain of files as lines.
+func (s *Service) RegainLines(ctx context.Context, lines [][]byte) (int, error) {
+	files := make([]*File, len(lines))
+	for i, text := range lines {
+		files[i] = &File{}
+		if err := json.Unmarshal(text, files[i]); err != nil {
+			return 0, muster.Errorf(muster.CodeMalformed, "a file is not what it should be")
+		}
+	}
+	return s.Regain(ctx, files)
+}
+
+func unknownSubject(pointer string) error {
+	return muster.Invalid(muster.Fault{Pointer: pointer, Code: "unknown_subject", Detail: "is of nobody on this file"})
+}
+
+// draftClaims seals one revision, and makes the rows by which its values are found.
+// Each person's values are theirs alone, so that what stands about others does not matter.
+func (s *Service) draftClaims(d *regained, r *FiledSubject, c *FiledClaims) error {
+	var p piece
+	if err := decodePiece(c.Piece, &p); err != nil {
+		return muster.Invalid(muster.Fault{Pointer: "/subjects/claims/piece", Code: "form", Detail: "is not a person's part of an application"})
+	}
+	sealed, err := s.Vault.Seal(d.keys[r.ID], claimsPlace(r.ID, c.Revision), c.Piece)
+	if err != nil {
+		return err
+	}
+	d.claims = append(d.claims, &muster.ClaimsRecord{Subject: r.ID, Revision: c.Revision, At: c.At, By: c.By, Sealed: sealed})
+	checked := s.Checker.Normal(partOf(&p), c.At)
+	for _, v := range valuesOf(checked, 0) {
+		d.index = append(d.index, s.indexRow(v, &r.SubjectRecord, d.keys[r.ID], c.At))
+	}
+	if r.Role != muster.RoleCustomer {
+		return nil
+	}
+	for _, a := range d.file.Adopted {
+		i := slices.IndexFunc(d.file.Accounts, func(x muster.AccountRecord) bool { return x.ID == a.Account })
+		if a.Ground == book.GroundAbuse && i >= 0 {
+			d.index = append(d.index, s.abuseRows(checked, &r.SubjectRecord, d.keys[r.ID], d.file.Accounts[i].Closed)...)
+		}
+	}
+	return nil
+}
+
+// partOf is an application of one person alone.
+func partOf(p *piece) *muster.Application {
+	app := &muster.Application{}
+	if p.Rest != nil {
+		*app = *p.Rest
+	}
+	switch {
+	case p.Party != nil:
+		app.Customer = *p.Party
+	case p.Signatory != nil:
+		app.Customer = muster.Party{Kind: muster.Individual, Name: p.Signatory.Name, Email: p.Signatory.Email, Phone: p.Signatory.Phone}
+	}
+	return app
+}
+
+func (s *Service) draftEvidence(d *regained, e *FiledEvidence) error {
+	r := e.EvidenceRecord
+	i := slices.IndexFunc(d.file.Subjects, func(x FiledSubject) bool { return x.ID == r.Subject })
+	if i < 0 {
+		return unknownSubject("/evidence/subject")
+	}
+	if e.Details != nil {
+		var err error
+		if r.Sealed, err = s.Vault.Seal(d.keys[r.Subject], detailsPlace(&r), e.Details); err != nil {
+			return err
+		}
+		if way, ok := s.Ways.Recorded[r.Method]; ok && way.Value != nil {
+			kind, v, err := way.Value(e.Details)
+			if err != nil {
+				return err
+			}
+			if v != "" {
+				d.index = append(d.index, s.indexRow(value{kind, v}, &d.file.Subjects[i].SubjectRecord, d.keys[r.Subject], r.At))
+			}
+		}
+	}
+	d.evidence = append(d.evidence, &r)
+	return nil
+}
+
+func (s *Service) draftHit(d *regained, h *FiledHit) error {
+	r := h.HitRecord
+	if _, ok := d.keys[r.Subject]; !ok {
+		return unknownSubject("/hits/subject")
+	}
+	var saw seen
+	if h.Entry != nil && json.Unmarshal(h.Entry, &saw) != nil {
+		return muster.Invalid(muster.Fault{Pointer: "/hits/entry", Code: "form", Detail: "is not an entry of a list"})
+	}
+	r.Listed = s.Listed(r.List, saw.Entry)[0]
+	for field, v := range map[string]struct {
+		of json.RawMessage
+		to *[]byte
+	}{"found": {h.Entry, &r.Found}, "finding": {h.Finding, &r.Finding}} {
+		if v.of == nil {
+			continue
+		}
+		var err error
+		if *v.to, err = s.Vault.Seal(d.keys[r.Subject], hitPlace(&r, field), v.of); err != nil {
+			return err
+		}
+	}
+	d.hits = append(d.hits, &r)
+	return nil
+}
+
+// draftDecision seals a decision's facts and commits to it anew. Where everybody on
+// it is erased, their commitments stand for nothing that can be opened.
+func (s *Service) draftDecision(d *regained, x *FiledDecision) error {
+	r := x.DecisionRecord
+	r.Body = x.Body
+	facts := x.Facts
+	if facts == nil {
+		i := max(0, slices.IndexFunc(d.file.Subjects, func(r FiledSubject) bool { return !r.Erased.IsZero() }))
+		facts = &muster.Facts{Subjects: []muster.SubjectFacts{{ID: d.file.Subjects[i].ID}}}
+	}
+	for _, f := range facts.Subjects {
+		if _, ok := d.keys[f.ID]; !ok {
+			return unknownSubject("/decisions/facts/subjects")
+		}
+	}
+	parts, err := journal.Take(facts, d.keys)
+	if err != nil {
+		return err
+	}
+	sealed, err := s.Journal.Seal(journal.Decision{Record: &r, Parts: parts})
+	if err != nil {
+		return err
+	}
+	if r.Facts, err = vault.EraseFacts(r.Facts, d.gone); err != nil {
+		return err
+	}
+	d.decisions = append(d.decisions, sealed)
+	return nil
+}
+
+// draftMACs are those by which the same application is known again, where all of it
+// is still as it was first stated.
+func (s *Service) draftMACs(d *regained) error {
+	for i := range d.file.Applications {
+		a := &d.file.Applications[i]
+		whole := []byte(a.ID) // no request is this: the reference is taken, whatever comes
+		if a.Revision == 1 && len(d.file.Applications) == 1 {
+			var places []place
+			for k := range d.file.Subjects {
+				r := &d.file.Subjects[k]
+				if len(r.Claims) == 0 || r.Pointer == "" {
+					continue
+				}
+				var p piece
+				if err := decodePiece(r.Claims[0].Piece, &p); err != nil {
+					return err
+				}
+				places = append(places, place{r.Pointer, p})
+			}
+			app, err := unite(places)
+			if err != nil {
+				return err
+			}
+			if whole, err = json.Marshal(app); err != nil {
+				return muster.Errorf(muster.CodeInternal, "an application cannot be written: %w", err)
+			}
+		}
+		d.macs[a.ID] = s.Vault.RequestMAC(whole)
+	}
+	return nil
+}
+
+func (s *Service) writeFile(ctx context.Context, tx Tx, d *regained) error {
+	f := d.file
+	c := f.Customer
+	if err := tx.PutCustomer(ctx, &c); err != nil {
+		return err
+	}
+	if err := tx.AddIndex(ctx, d.index...); err != nil {
+		return err
+	}
+	for i := range f.Subjects {
+		if err := tx.PutSubjects(ctx, &f.Subjects[i].SubjectRecord); err != nil {
+			return err
+		}
+	}
+	if err := tx.AddClaims(ctx, d.claims...); err != nil {
+		return err
+	}
+	for _, e := range d.evidence {
+		if err := tx.AddEvidence(ctx, e); err != nil {
+			return err
+		}
+	}
+	for _, x := range d.decisions {
+		if err := s.Journal.Write(ctx, tx, x); err != nil {
+			return err
+		}
+	}
+	for _, h := range d.hits {
+		h := *h
+		if err := tx.PutHit(ctx, &h); err != nil {
+			return err
+		}
+		if h.State == muster.HitTrue && h.Reported.IsZero() && !h.Due.IsZero() {
+			if err := tx.Enqueue(ctx, &muster.Job{ID: muster.NewID(muster.PrefixMessage, tx.Now()), Kind: muster.JobHitDue, Ref: h.ID, RunAt: h.Due}); err != nil {
+				return err
+			}
+		}
+	}
+	for _, r := range f.Reviews {
+		if r.State == muster.ReviewProposed {
+			r.State = muster.ReviewOpen
+		}
+		if err := tx.PutReview(ctx, &r); err != nil {
+			return err
+		}
+	}
+	return s.writeAccounts(ctx, tx, d)
+}
+
+// writeAccounts writes accounts with what the gate says of them, and applications with
+// the instant at which they are looked at again.
+func (s *Service) writeAccounts(ctx context.Context, tx Tx, d *regained) error {
+	f := d.file
+	for i := range f.Accounts {
+		a := f.Accounts[i]
+		var matches []muster.MatchRecord
+		for _, m := range f.Matches {
+			if m.Account == a.ID {
+				matches = append(matches, m)
+			}
+		}
+		if len(matches) > 0 {
+			if err := tx.PutMatches(ctx, a.ID, matches...); err != nil {
+				return err
+			}
+		}
+		if err := tx.PutAccount(ctx, &a); err != nil {
+			if muster.ErrorCode(err) == muster.CodeConflict {
+				return accountTaken(err)
+			}
+			return err
+		}
+		ts, err := s.transitionsOf(ctx, tx, &a)
+		if err != nil {
+			return err
+		}
+		if err := s.PutProfile(ctx, tx, &a, ts); err != nil {
+			return err
+		}
+	}
+	for _, a := range f.Adopted {
+		if err := tx.PutAdopted(ctx, &a); err != nil {
+			return err
+		}
+	}
+	for i := range f.Applications {
+		a := f.Applications[i]
+		a.MAC = d.macs[a.ID]
+		if err := tx.PutApplication(ctx, &a); err != nil {
+			return err
+		}
+		loaded, err := s.load(ctx, tx, a.ID)
+		if muster.ErrorCode(err) == muster.CodeNotFound {
+			continue // whose parent has not come yet, or whose claims are gone: it is closed, or looked at when something happens
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.lookAgain(ctx, tx, loaded, untilOf(f.Decisions, a.Decision, tx.Now())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// untilOf is until when the answer of a decision holds; one that has passed is looked
+// at now.
+func untilOf(all []FiledDecision, id string, now time.Time) time.Time {
+	for i := range all {
+		var d muster.Decision
+		if all[i].ID == id && json.Unmarshal(all[i].Body, &d) == nil && !d.Until.IsZero() && d.Until.Before(now) {
+			return now
+		} else if all[i].ID == id {
+			return d.Until
+		}
+	}
+	return time.Time{}
+}
