@@ -84,9 +84,11 @@ type Config struct {
 	Holds         HoldVerbs
 	RetentionList RetentionList
 
-	Copies    Copies
-	Keys      Keys
-	Handovers Handovers
+	Copies     Copies
+	Exports    Exports
+	ExportList ExportList
+	Keys       Keys
+	Handovers  Handovers
 
 	Imports    Imports
 	ImportList ImportList
@@ -171,6 +173,8 @@ func (c *Config) missing() (names []string) {
 		{"Holds", c.Holds != nil},
 		{"RetentionList", c.RetentionList != nil},
 		{"Copies", c.Copies != nil},
+		{"Exports", c.Exports != nil},
+		{"ExportList", c.ExportList != nil},
 		{"TheLog", c.TheLog != nil},
 		{"Lists", c.Lists != nil},
 		{"ListStands", c.ListStands != nil},

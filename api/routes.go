@@ -26,6 +26,7 @@ const (
 	bare                // it answers 2xx, 401 and 403 and nothing else
 	records             // its body is a batch of records, which is its own reference
 	lines               // its body is lines of a book, which name themselves: sent again they have no effect
+	part                // its body is a part of an archive; the same again changes nothing
 )
 
 // route is one row of the table of contents.
@@ -52,6 +53,8 @@ func (rt *route) bound() int64 {
 		return muster.MaxGateBatchBytes
 	case rt.traits&lines != 0:
 		return book.MaxBytes
+	case rt.traits&part != 0:
+		return maxPart
 	case rt.traits&records != 0:
 		return muster.MaxBatchBytes
 	}
@@ -150,6 +153,12 @@ func (a *API) routes() []*route {
 		{post, "/v1/measures/previews", muster.ScopeMeasures, "previewMeasure", ok, pack, "What a determination would do to the accounts on file; nothing changes", op(a.previewMeasure)},
 		{post, "/v1/measures", muster.ScopeMeasures, "proposeMeasure", later, once | pack, "Propose to enact, renew, lift or license", op(a.proposeMeasure)},
 		{post, "/v1/measures/acts/{act}/approval", muster.ScopeMeasures, "approveMeasure", ok, once, "Complete what was proposed, as another operator", op(a.approveMeasure)},
+		{get, "/v1/exports", muster.ScopeExport, "listExports", ok, 0, "Exports of everything on file: asked for, agreed, taken", op(a.listExports)},
+		{post, "/v1/exports", muster.ScopeExport, "askExport", made, once, "Ask for an export of everything on file, sealed for recipients", op(a.askExport)},
+		{post, "/v1/exports/{export}/agreement", muster.ScopeExport, "agreeExport", ok, match, "Agree to an export, as another operator", op(a.agreeExport)},
+		{post, "/v1/exports/{export}/archive", muster.ScopeExport, "takeExport", ok, 0, "The archive of an export that was agreed, sealed; on the record", raw(a.takeExport, takeExportDoc)},
+		{post, "/v1/imports/parts", muster.ScopeImport, "regainPart", ok, part, "Take a part of an export's archive in, as it was; the same again changes nothing", raw(a.regain, regainDoc)},
+
 		{get, "/v1/retention/preview", muster.ScopeRetain, "previewRetention", ok, 0, "What would go at an instant, by record class; nothing is written", op(a.previewRetention)},
 		{get, "/v1/holds", muster.ScopeRetain, "listHolds", ok, 0, "Holds: what keeps records whatever the clock or the customer says", op(a.listHolds)},
 		{post, "/v1/holds", muster.ScopeRetain, "placeHold", made, once, "Place a hold", op(a.placeHold)},

@@ -3,6 +3,7 @@ package onboard
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -46,7 +47,7 @@ func (s *Service) Regain(ctx context.Context, files []*File) (taken int, err err
 	// Keys that stand for somebody erased are destroyed like theirs was.
 	var gone []string
 	for _, d := range drafts {
-		gone = append(gone, d.gone...)
+		gone = slices.AppendSeq(gone, maps.Keys(d.gone))
 	}
 	return taken, s.Vault.Destroy(ctx, gone)
 }
@@ -55,7 +56,7 @@ func (s *Service) Regain(ctx context.Context, files []*File) (taken int, err err
 type regained struct {
 	file      *File
 	keys      map[string]vault.Key // by subject id
-	gone      []string             // keys of the erased
+	gone      map[string]bool      // keys of the erased
 	claims    []*muster.ClaimsRecord
 	evidence  []*muster.EvidenceRecord
 	hits      []*muster.HitRecord
@@ -69,7 +70,7 @@ func (s *Service) draftFile(ctx context.Context, f *File) (*regained, error) {
 	if f.Customer.ID == "" || len(f.Subjects) == 0 {
 		return nil, muster.Invalid(muster.Fault{Pointer: "/customer", Code: "required", Detail: "a file has its customer and at least one subject"})
 	}
-	d := &regained{file: f, keys: map[string]vault.Key{}, macs: map[string][]byte{}}
+	d := &regained{file: f, keys: map[string]vault.Key{}, gone: map[string]bool{}, macs: map[string][]byte{}}
 	keys, err := s.Vault.TakeKeys(ctx, len(f.Subjects))
 	if err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func (s *Service) draftFile(ctx context.Context, f *File) (*regained, error) {
 		r.Customer, r.Key = f.Customer.ID, keys[i].ID()
 		d.keys[r.ID] = keys[i]
 		if !r.Erased.IsZero() {
-			d.gone = append(d.gone, r.Key)
+			d.gone[r.Key] = true
 		}
 		for k := range r.Claims {
 			if err := s.draftClaims(d, r, &r.Claims[k]); err != nil {

@@ -30,8 +30,8 @@ const (
 	Measure    LeafType = 16 // an act on the register of special measures, or an account's notice of one
 	List       LeafType = 17 // a watch list's snapshot took effect, was held or given up
 	Erasure    LeafType = 18 // an erasure was asked for, agreed, begun, done or taken back
-	Export     LeafType = 20 // an export of everything was asked for or agreed to
 	Import     LeafType = 19 // a provider's book began to be taken in, or ended; each customer of it has a decision
+	Export     LeafType = 20 // an export of everything was asked for or agreed to
 )
 
 // leafNames is the one table from types to names.

@@ -119,7 +119,7 @@ func TestLeafTypeNames(t *testing.T) {
 	t.Parallel()
 	for i := range 256 {
 		name := LeafType(i).String()
-		if (name != "") != (i >= 1 && i <= 14 || i >= 16 && i <= 18) {
+		if (name != "") != (i >= 1 && i <= 14 || i >= 16 && i <= 20) {
 			t.Errorf("%d is %q", i, name)
 		}
 		if back, err := ParseLeafType(name); name != "" && (err != nil || back != LeafType(i)) {

@@ -30,6 +30,7 @@ import (
 type importing struct {
 	*remote
 	cohort, due, mapper, refused string
+	identity                     string
 	share, batch                 int
 
 	m      *book.Mapper // nil: the files are lines already
@@ -73,12 +74,16 @@ func newImport(t terminal) *cobra.Command {
 	f.StringVar(&g.mapper, "mapper", "", "the files are CSV: "+strings.Join(book.MapperNames(), ", ")+", or a mapper's file")
 	f.StringVar(&g.refused, "refused", "", "file for the lines that were refused: it holds personal data")
 	f.IntVar(&g.batch, "batch", importLines, "lines that are sent together at most")
+	f.StringVar(&g.identity, "identity", "", "FILE is the archive of an export (docs/formats/export.md), sealed for this age identity; it is taken in as it was, without a cohort")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return g.run(cmd.Context(), args[0]) }
 	cmd.AddCommand(newImportCohorts(t), newImportShow(t))
 	return cmd
 }
 
 func (g *importing) run(ctx context.Context, path string) (err error) {
+	if isArchive(path) {
+		return importArchive(ctx, g.remote, path, g.identity)
+	}
 	switch {
 	case !muster.IsTag(g.cohort):
 		return usageError{errors.New("--cohort names the cohort: 1 to 32 lower-case letters, digits, dots, dashes and underscores")}

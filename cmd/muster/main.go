@@ -101,7 +101,7 @@ func newRoot(t terminal) *cobra.Command {
 		newIngest(t), newImport(t), newWho(t), newApply(t), newApplication(t), newDecision(t), newReview(t), newHit(t), newScreen(t), newPolicy(t), newLists(t), newMeasure(t), newOperator(t), newToken(t),
 		newLog(t), newKeys(t), newGate(t), newWitness(t),
 		newRetention(t), newHold(t), newErasure(t), newBackup(t), newRestore(t), newStorage(t),
-		newCustomer(t),
+		newCustomer(t), newExport(t),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -215,6 +215,10 @@ func (r *reads) ListHolds(ctx context.Context, live bool, page muster.Page) ([]*
 	return view(ctx, r.db, func(tx *store.Tx) ([]*muster.Hold, error) { return tx.Holds(ctx, live, page) })
 }
 
+func (r *reads) ListExports(ctx context.Context, page muster.Page) ([]*muster.ExportRecord, error) {
+	return view(ctx, r.db, func(tx *store.Tx) ([]*muster.ExportRecord, error) { return tx.Exports(ctx, page) })
+}
+
 func (r *reads) ListErasures(ctx context.Context, state string, page muster.Page) ([]*muster.Erasure, error) {
 	return view(ctx, r.db, func(tx *store.Tx) ([]*muster.Erasure, error) { return tx.Erasures(ctx, state, page) })
 }
