@@ -215,7 +215,7 @@ func (h *house) answers() *answers {
 		if err != nil {
 			return false, err
 		}
-		profiles, key := map[string]string{}, gate.Key(h.Vault.GateKey())
+		profiles, key := map[string]string{}, gate.Key(h.GateKey())
 		if err := tx.GateProfiles(ctx, func(body []byte) error {
 			sum := sha256.Sum256(body)
 			profiles[string(sum[:16])] = string(body)
