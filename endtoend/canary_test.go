@@ -152,6 +152,7 @@ func play(t testing.TB, seed string, conf setup) *stage {
 	s.customer()
 	s.reviewed()
 	s.entity()
+	s.imported()
 	s.faults()
 	s.reads()
 	s.ends()
@@ -250,6 +251,35 @@ func (s *stage) reviewed() {
 func (s *stage) entity() {
 	a := s.apply("entity")
 	s.p.do("POST", "/v1/applications/"+a.Application+"/withdrawal", nil, nil, http.StatusOK, "If-Match", fmt.Sprintf(`"%d"`, a.Version))
+}
+
+// imported is somebody of the provider's existing book, beside lines that are at fault.
+func (s *stage) imported() {
+	var r struct {
+		Import string `json:"import"`
+	}
+	s.p.do("POST", "/v1/imports", map[string]any{"cohort": "all", "due": "2090-01-01T00:00:00Z", "source": strings.Repeat("ab", 32)}, &r, http.StatusOK)
+	value := s.canaries.of("faulty value")
+	lines := [][]byte{
+		mustJSON(s, map[string]any{"type": "customer", "customer": map[string]any{
+			"application": s.canaries.applications["imported"], "state": "closed", "closed": "2024-02-29", "ground": "abuse",
+			"evidence": []any{map[string]any{
+				"method": "document.manual", "kind": "documentary", "attributes": map[string]any{"name": "supports"}, "assurance": "high", "at": "2020-01-01",
+				"details": map[string]any{"seen": s.canaries.of("imported evidence")},
+			}},
+		}}),
+		[]byte(value), []byte(`{"type":"` + value + `"}`), []byte(`{"` + value + `":1}`),
+		[]byte(`{"type":"lease","lease":{"account":"imported","resource":"` + value + `"}}`),
+		[]byte(`{"type":"customer","customer":{"application":{"reference":"` + value + `@"},"state":"` + value + `"}}`),
+		[]byte(`{"type":"customer","customer":{"application":{"reference":"imported","customer":{"kind":"individual","name":{"full":"` + value + `"}}}}}`), // a conflict
+	}
+	x, err := s.p.try("POST", "/v1/imports/"+r.Import+"/lines", bytes.Join(lines, []byte("\n")))
+	if err != nil || x.status != http.StatusOK || !bytes.Contains(x.body, []byte(`"taken":1,`)) {
+		s.Errorf("import: %v %d %s", err, x.status, x.body)
+	}
+	s.p.do("POST", "/v1/imports/"+r.Import+"/end", nil, nil, http.StatusOK)
+	s.p.do("GET", "/v1/imports/"+r.Import, nil, nil, http.StatusOK)
+	s.p.do("GET", "/v1/applications/imported", nil, nil, http.StatusOK)
 }
 
 // faults are requests that go wrong with a value in every part of them.

@@ -152,6 +152,15 @@ func canariesOf(seed string) *canaries {
 		},
 		Access: &muster.Access{IP: "5.9.120.34", Time: now}, Request: &muster.Request{Products: []string{"vm"}},
 	}
+	c.applications["imported"] = &muster.Application{
+		Reference: "imported", Device: c.plant("imported device", "dev-%s", c.word("imported device", alnums, 14)),
+		Customer: muster.Party{
+			Kind: muster.Individual, Name: muster.Name{Full: c.plant("imported name", "%s %s", c.name("imported"), c.name("imported 2"))},
+			Address: &muster.Address{Lines: []string{c.plant("imported line", "Calle %s", c.name("calle"))}, Locality: "Madrid", PostalCode: "28001", Country: "ES"},
+			Email:   c.plant("imported e-mail", "%s@book.example", c.word("imported mail", lowers, 12)), Phone: c.plant("imported phone", "+3461%s", c.word("imported phone", "23456789", 7)),
+		},
+	}
+	c.plant("imported evidence", "papers of %s", c.name("papers"))
 	c.plant("document number", "ZX%s", c.word("document", alnums, 10))
 	c.plant("place of issue", "%sburg", c.name("issue"))
 	c.plant("document note", "seen by %s over video", c.name("note"))
