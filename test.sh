@@ -111,6 +111,8 @@ missing() {
 	if ! compiler; then missing+=(gcc libc6-dev); fi
 	if ! postgres; then missing+=(postgresql); fi
 	if ! nginx; then missing+=(nginx); fi
+	if ! command -v systemd-analyze >/dev/null; then missing+=(systemd); fi
+	if ! command -v man >/dev/null; then missing+=(man-db); fi
 }
 
 components() {
@@ -153,7 +155,11 @@ format() {
 }
 
 vet() {
-	go vet ./... && (cd tools && go vet ./...)
+	go vet ./... && (cd tools && go vet ./...) && (cd release && go vet ./...)
+}
+
+staticcheck() {
+	"$tools/staticcheck" ./... && (cd release && "$tools/staticcheck" ./...)
 }
 
 run_tests() {
@@ -167,13 +173,20 @@ run_tests() {
 	go test -json -vet=off -timeout "$timeout" "${race[@]}" ./... | "$tools/testlog"
 }
 
+# test_release makes the packages twice, in the user's build cache (two empty ones with
+# --soak), and installs and runs them. It is a module of its own.
+test_release() {
+	(cd release && go test -json -vet=off -timeout "$timeout" ./...) | "$tools/testlog"
+}
+
 need 'components' components
 need 'tools' build_tools
 step 'static build' static_build
 step 'format' format
 step 'vet' vet
-step 'staticcheck' "$tools/staticcheck" ./...
+step 'staticcheck' staticcheck
 step 'tests' run_tests
+step 'release' test_release
 if [ ${#failed[@]} -gt 0 ]; then
 	printf '\nfailed after %d s: %s\n' $((SECONDS - began)) "${failed[*]}"
 	exit 1
