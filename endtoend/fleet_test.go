@@ -33,6 +33,9 @@ type fleet struct {
 	d      *deployment
 	slots  [3]atomic.Pointer[process]
 	second string // token of another operator
+
+	patience time.Duration // of a caller who has another process to turn to
+
 	hooks  *hooks
 	people *synthetic.Population
 
@@ -69,7 +72,7 @@ const lease = 10 * time.Second
 func newFleet(t testing.TB, seed uint64, s setup) *fleet {
 	f := &fleet{
 		TB: t, hooks: newHooks(t), people: synthetic.New(seed), acks: map[int]*onboard.Answer{}, records: map[string]int{},
-		lines: map[string][]string{}, gone: map[string]bool{},
+		lines: map[string][]string{}, gone: map[string]bool{}, patience: 3 * time.Second,
 	}
 	s.postgres, s.solo = true, "1s"
 	if s.settings == nil {
@@ -131,13 +134,10 @@ func (f *fleet) start(n int) {
 func (f *fleet) at(n int) *client {
 	c := *f.slots[n].Load().client
 	patient := *c.http
-	patient.Timeout = patience
+	patient.Timeout = f.patience
 	c.http = &patient
 	return &c
 }
-
-// patience of a caller who has another process to turn to.
-const patience = 3 * time.Second
 
 // ask has one process answer after the other until one does: not with one of the 500s.
 func (f *fleet) ask(n int, token, method, path string, body []byte, headers ...string) *answer {

@@ -78,6 +78,8 @@ func (f *fleet) await(more int, what string) {
 func (f *fleet) check() {
 	f.Helper()
 	f.drained()
+	f.retainNow() // what was agreed to while a day's run was under way is the next one's
+	f.drained()
 	f.applications()
 	f.deliveries()
 	f.accessRecords()
@@ -93,13 +95,15 @@ func (f *fleet) check() {
 	w.oneLog()
 }
 
-// drained waits until nobody has anything to do that is due. What waits for its time,
-// such as the end of a sweep, is put off and not due.
+// drained waits until nobody has anything to do that is due, nor anything to tell, also
+// where that failed and was put off. What waits for its time, such as the end of a sweep,
+// is not due.
 func (f *fleet) drained() {
 	f.Helper()
 	var left int64
 	eventually(f, 2*time.Minute, "no job is due or taken", func() bool {
-		left = pgtest.One[int64](f, f.d.dsn, `SELECT count(*) FROM jobs WHERE dead = 0 AND (holder <> '' OR run_at <= $1)`, time.Now().UnixMicro())
+		left = pgtest.One[int64](f, f.d.dsn, `SELECT count(*) FROM jobs WHERE dead = 0 AND (holder <> '' OR run_at <= $1 OR kind IN ($2, $3))`,
+			time.Now().UnixMicro(), muster.JobPublish, muster.JobWebhook)
 		return left == 0
 	})
 	if dead := pgtest.One[int64](f, f.d.dsn, `SELECT count(*) FROM jobs WHERE dead = 1`); dead > 0 {
@@ -284,13 +288,16 @@ func (f *fleet) files() {
 func (f *fleet) screened() {
 	f.Helper()
 	c := f.slots[1].Load().client
-	swept := map[string]int{}
-	for _, s := range walk[api.Sweep](c, "/v1/sweeps") {
-		if s.Stage != "tail" && s.Stage != "done" {
-			f.Errorf("sweep %s is at %s", s.Sweep, s.Stage)
+	var swept map[string]int
+	eventually(f, 2*time.Minute, "every sweep has been through the book", func() bool {
+		swept = map[string]int{}
+		through := true
+		for _, s := range walk[api.Sweep](c, "/v1/sweeps") {
+			through = through && (s.Stage == "tail" || s.Stage == "done")
+			swept[s.To]++
 		}
-		swept[s.To]++
-	}
+		return through
+	})
 	if len(swept) != f.lists {
 		f.Errorf("%d sweeps of %d snapshots", len(swept), f.lists)
 	}
