@@ -32,7 +32,8 @@ type fleet struct {
 	testing.TB
 	d      *deployment
 	slots  [3]atomic.Pointer[process]
-	second string // token of another operator
+	all    []*process // also those that are gone
+	second string     // token of another operator
 
 	patience time.Duration // of a caller who has another process to turn to
 
@@ -126,7 +127,9 @@ func (f *fleet) begin() {
 // start starts the n-th process.
 func (f *fleet) start(n int) {
 	f.Helper()
-	f.slots[n].Store(f.d.beside(n))
+	p := f.d.beside(n)
+	f.slots[n].Store(p)
+	f.all = append(f.all, p)
 }
 
 // at is the n-th process as a caller with little patience sees it: one that is stopped
@@ -508,6 +511,24 @@ func (f *fleet) withdraw(n int) *onboard.Answer {
 func (f *fleet) retainNow() {
 	f.Helper()
 	pgtest.Exec(f, f.d.dsn, `UPDATE jobs SET run_at = 1 WHERE kind = $1 AND holder = ''`, muster.JobRetain)
+}
+
+// said is what the processes' logs say of an answer.
+func (f *fleet) said(answer string) string {
+	var p struct {
+		ID string `json:"request_id"`
+	}
+	if i := strings.IndexByte(answer, '{'); i < 0 || json.Unmarshal([]byte(answer[i:]), &p) != nil || p.ID == "" {
+		return ""
+	}
+	for _, process := range f.all {
+		for line := range strings.Lines(string(process.log.bytes())) {
+			if strings.Contains(line, p.ID) && strings.Contains(line, "cause") {
+				return line
+			}
+		}
+	}
+	return ""
 }
 
 // signal reaches one process, and not its children, of which it has none.

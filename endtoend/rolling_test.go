@@ -57,13 +57,16 @@ func TestRollingUpgrade(t *testing.T) {
 	}
 	pgtest.Exec(t, f.d.dsn, `DELETE FROM jobs WHERE id = 'later'`)
 	f.check()
+	for _, w := range windows {
+		t.Logf("process %d was replaced from %s to %s", w.slot, w.from.Format(time.TimeOnly), w.until.Format(time.TimeOnly))
+	}
 	for _, x := range f.faults {
 		replaced := false
 		for _, w := range windows {
 			replaced = replaced || x.slot == w.slot && !x.at.Before(w.from) && !x.at.After(w.until.Add(time.Second))
 		}
 		if x.status != 0 || !replaced {
-			t.Errorf("process %d, %s: %d %s", x.slot, x.at.Format(time.TimeOnly), x.status, x.what)
+			t.Errorf("process %d, %s: %d %s\n%s", x.slot, x.at.Format(time.TimeOnly), x.status, x.what, f.said(x.what))
 		}
 	}
 	for n := range f.slots {
