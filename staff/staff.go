@@ -28,7 +28,8 @@ type Tx interface {
 	PutOperator(ctx context.Context, r *muster.OperatorRecord) error
 	PutToken(ctx context.Context, r *muster.TokenRecord) error
 	Token(ctx context.Context, id string) (*muster.TokenRecord, error)
-	RenewToken(ctx context.Context, id string, was, is []byte) error // another MAC of the same secret
+	Tokens(ctx context.Context, operator string) ([]*muster.TokenRecord, error) // "": of all, also those that ended
+	RenewToken(ctx context.Context, id string, was, is []byte) error            // another MAC of the same secret
 }
 
 // DB opens transactions.
@@ -163,9 +164,11 @@ type Grant struct {
 }
 
 // Create makes a token and returns its secret, which nobody can see again. by
-// may grant no scope that they do not carry; the zero Principal is the first start.
+// may grant no scope that they do not carry, but for one that came with a release and
+// that no token ever carried; the zero Principal is the first start.
 func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*muster.TokenRecord, string, error) {
 	var faults []muster.Fault
+	var foreign []muster.Scope // what by does not carry
 	if g.Days < 1 || time.Duration(g.Days)*24*time.Hour > longestToken {
 		faults = append(faults, muster.Fault{Pointer: "/days", Code: "range", Detail: "1 to 400 days"})
 	}
@@ -176,7 +179,7 @@ func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*mu
 		if !slices.Contains(muster.Scopes, sc) {
 			faults = append(faults, muster.Fault{Pointer: "/scopes", Code: "unknown_scope", Detail: "no such scope"})
 		} else if by.Operator != "" && !by.May(sc) {
-			return nil, "", muster.Errorf(muster.CodeForbidden, "nobody grants a scope that they do not carry")
+			foreign = append(foreign, sc)
 		}
 	}
 	if len(g.Name) > maxName {
@@ -188,6 +191,9 @@ func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*mu
 	secret := "muster_" + s.Mode + "_" + newSecret()
 	var r *muster.TokenRecord
 	err := s.DB.InTx(ctx, func(tx Tx) error {
+		if err := unheard(ctx, tx, by, foreign); err != nil {
+			return err
+		}
 		all, err := tx.Operators(ctx)
 		if err != nil {
 			return err
@@ -219,6 +225,30 @@ func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*mu
 	}
 	return r, secret, nil
 }
+
+// unheard lets through scopes that no token ever carried: they came with a release, and
+// the first token, which had every scope of its time, has none of them. Whoever makes
+// tokens grants such a one once; from then on its carriers do.
+func unheard(ctx context.Context, tx Tx, by muster.Principal, scopes []muster.Scope) error {
+	if len(scopes) == 0 {
+		return nil
+	}
+	ever, err := tx.Tokens(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, t := range ever {
+		if slices.ContainsFunc(t.Scopes, func(s muster.Scope) bool { return slices.Contains(scopes, s) }) {
+			return errNotCarried
+		}
+	}
+	if !by.May(muster.ScopeOperators) {
+		return errNotCarried
+	}
+	return nil
+}
+
+var errNotCarried = muster.Errorf(muster.CodeForbidden, "nobody grants a scope that they do not carry")
 
 // Principal is who a token's secret stands for, now. CodeUnauthorized without a
 // reason where it is unknown, expired or revoked, or its operator is disabled.

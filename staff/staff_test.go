@@ -87,11 +87,36 @@ func TestTokenStandsForItsOperator(t *testing.T) {
 func TestNobodyGrantsWhatTheyDoNotCarry(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.token(b.Anna, b.Anna.Operator, muster.Scopes...) // as the first token has
 	little := b.Anna
 	little.Scopes = []muster.Scope{muster.ScopeOperators, muster.ScopeRead}
 	_, _, err := b.Staff.Create(b.Context(), little, staff.Grant{Operator: b.Anna.Operator, Scopes: []muster.Scope{muster.ScopeRead, muster.ScopeReveal}, Days: 1})
 	b.fails(err, muster.CodeForbidden)
 	b.token(little, b.Anna.Operator, muster.ScopeRead)
+}
+
+// A scope that came with a release is in no token: without this nobody could ever have it.
+func TestScopeOfANewReleaseIsGrantedOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	old := slices.DeleteFunc(slices.Clone(muster.Scopes), func(s muster.Scope) bool { return s == muster.ScopeKeys })
+	_, secret := b.token(b.Anna, b.Anna.Operator, old...)
+	anna, err := b.Staff.Principal(b.Context(), secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	makes := muster.Principal{Operator: b.Bea.Operator, Scopes: []muster.Scope{muster.ScopeOperators}}
+	grant := func(by muster.Principal, s muster.Scope) error {
+		_, _, err := b.Staff.Create(b.Context(), by, staff.Grant{Operator: by.Operator, Name: "x", Scopes: []muster.Scope{s}, Days: 1})
+		return err
+	}
+	b.fails(grant(makes, muster.ScopeReveal), muster.CodeForbidden)
+	reads := muster.Principal{Operator: b.Bea.Operator, Scopes: []muster.Scope{muster.ScopeRead}}
+	b.fails(grant(reads, muster.ScopeKeys), muster.CodeForbidden)
+	if err := grant(anna, muster.ScopeKeys); err != nil {
+		t.Fatal(err)
+	}
+	b.fails(grant(makes, muster.ScopeKeys), muster.CodeForbidden)
 }
 
 func TestGrantsThatAreRefused(t *testing.T) {
