@@ -71,13 +71,11 @@ func TestKilledBetweenObjectAndRow(t *testing.T) {
 	}{
 		{at: "put before", objects: 0, after: 1},
 		{at: "put after", objects: 1, after: 1},
-		{at: "shelve before", objects: 1, after: 1},
 		{at: "shelve after", objects: 1, after: 1},
 		{at: "unpack before", back: true, objects: 1, after: 0},
 		{at: "unpack after", back: true, objects: 1, after: 0},
 		{at: "delete before", back: true, later: 2 * time.Hour, objects: 1, after: 0},
 		{at: "delete after", back: true, later: 2 * time.Hour, objects: 0, after: 0},
-		{at: "forget before", back: true, later: 2 * time.Hour, objects: 0, after: 0},
 	} {
 		t.Run(c.at, func(t *testing.T) {
 			t.Parallel()
@@ -100,7 +98,7 @@ func TestKilledBetweenObjectAndRow(t *testing.T) {
 					t.Fatal(err)
 				}
 				tend(t, first)
-				if strings.HasPrefix(c.at, "delete") || strings.HasPrefix(c.at, "forget") {
+				if strings.HasPrefix(c.at, "delete") {
 					first.close(ctx)
 					first = open(&killed{whole: true, back: true}) // now, so that it is kept long enough later
 					tend(t, first)
