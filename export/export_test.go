@@ -458,6 +458,36 @@ func (h *house) sameFrom(a *house, was *answers) {
 		}
 		return n
 	})
+	both("why a hit was found false", func(x *house) next {
+		n := next{}
+		for id, hit := range was.Hits {
+			if hit.State != muster.HitFalse {
+				continue
+			}
+			e, err := x.Onboard.ExplainHit(x.Context(), x.Anna, id, onboard.RevealRequest{Purpose: "review", Case: "c-1"})
+			if err != nil {
+				x.Fatal(err)
+			}
+			n.Rules = append(n.Rules, e.EntryID+" "+e.Reason)
+		}
+		return n
+	})
+	both("an entry that changed", func(x *house) next {
+		entry := roomtest.Listed("1001", "Chidinma OKAFOR")
+		entry.Births = []muster.PartialDate{{Year: 1971}}
+		x.Lists.Put(sdn, entry, roomtest.Listed("1002", "Torvald LINDQVIST"))
+		if _, err := x.Onboard.Rescreen(x.Context(), x.customer("chidinm")); err != nil {
+			x.Fatal(err)
+		}
+		n := next{Counts: map[string]int64{}}
+		for _, hit := range x.answers().Hits {
+			n.Counts[string(hit.State)+hit.Again]++
+		}
+		if n.Counts["open"+muster.AgainEntry] != 1 {
+			x.Errorf("%v", n.Counts)
+		}
+		return n
+	})
 	both("three years later", func(x *house) next {
 		x.end("ada-1")
 		x.Clock.Move(3 * year)
