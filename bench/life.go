@@ -54,13 +54,21 @@ func lifeBench(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
-	// Nothing of the last part may run when the next is measured.
-	return errors.Join(
-		part("SQLite, erasing", eraseSQLite(ctx, r, s, few)),
-		part("PostgreSQL, erasing", erasePostgres(ctx, r, s, few)),
-		part("SQLite, many on file", manySQLite(ctx, r, s, few)),
-		part("PostgreSQL, many on file", manyPostgres(ctx, r, s, few)),
-	)
+	var errs []error // one part that fails does not hide the others
+	for _, p := range []struct {
+		name string
+		run  func(context.Context, *run, lifeSettings, *deployment) error
+	}{
+		{"SQLite, erasing", eraseSQLite},
+		{"SQLite, many on file", manySQLite},
+		{"PostgreSQL, erasing", erasePostgres},
+		{"PostgreSQL, many on file", manyPostgres},
+	} {
+		if strings.Contains(p.name, r.only) {
+			errs = append(errs, part(p.name, p.run(ctx, r, s, few)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // kept is a deployment of that name, made by fill where it was not kept.

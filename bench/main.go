@@ -42,7 +42,7 @@ var benches = []struct {
 	{"ingest", "access records over HTTP, to acknowledged and synced, beside a COPY", ingestBench},
 	{"gate", "may this account do this: in process, to an edge, over the wire", gateBench},
 	{"import", "a provider's existing book, beside inserting the same rows (--records=N customers)", importBench},
-	{"life", "the life of a record: erase, preview, back up, restore, turn the epoch (--keep=DIR keeps what is on file)", lifeBench},
+	{"life", "the life of a record: erase, preview, back up, restore, turn the epoch (--keep=DIR keeps what is on file; --only=SQLite|PostgreSQL|erasing|many)", lifeBench},
 }
 
 // run is one run of one bench.
@@ -52,6 +52,7 @@ type run struct {
 	records int       // of the ledger's year; 0: the bench's own choice
 	lists   string    // folder of lists that the screen bench reports on
 	keep    string    // folder in which the life bench keeps its customers; "": it does not
+	only    string    // "" or a word that the names of the life bench's parts have: SQLite, PostgreSQL, erasing, many
 	dir     string    // of its own, removed at the end
 	said    io.Writer // parameters and progress, for people
 }
@@ -90,6 +91,8 @@ func start(ctx context.Context, args []string) (err error) {
 			r.lists = strings.TrimPrefix(a, "--lists=")
 		case strings.HasPrefix(a, "--keep="):
 			r.keep = strings.TrimPrefix(a, "--keep=")
+		case strings.HasPrefix(a, "--only="):
+			r.only = strings.TrimPrefix(a, "--only=")
 		case strings.HasPrefix(a, "--records="):
 			if r.records, err = strconv.Atoi(strings.TrimPrefix(a, "--records=")); err != nil {
 				return usage()
