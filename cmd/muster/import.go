@@ -259,7 +259,6 @@ type refusedLine struct {
 type sent struct {
 	body  bytes.Buffer
 	lines map[int][]byte
-	last  int
 }
 
 // each calls fn for every line of the file, with its number.
