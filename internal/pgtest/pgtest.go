@@ -127,7 +127,7 @@ func begin() *server {
 // up starts the server and waits until it answers.
 func (s *server) up() error {
 	out, err := s.command("pg_ctl", "-D", filepath.Join(s.folder, "data"), "-w", "-l", filepath.Join(s.folder, "log"), "-o",
-		fmt.Sprintf("-k %s -c listen_addresses= -c max_connections=200 -c fsync=%s -c shared_buffers=64MB", s.folder, fsync()), "start").CombinedOutput()
+		fmt.Sprintf("-k %s -c listen_addresses= -c max_connections=500 -c fsync=%s -c shared_buffers=64MB", s.folder, fsync()), "start").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
