@@ -110,6 +110,22 @@ func traffic(h *house) {
 	if v.State != muster.AppNeeds {
 		h.Fatalf("%s", v.State)
 	}
+	// Taken over from a book: one in use, one closed for abuse.
+	imp, _, err := h.Onboard.OpenImport(ctx, h.Anna, onboard.ImportOrder{Cohort: "spring", Due: h.Clock.Now().AddDate(0, 3, 0), Share: 10, Source: strings.Repeat("ab", 32)})
+	if err != nil {
+		h.Fatal(err, roomtest.Faulted(err))
+	}
+	book := func(app *muster.Application, more string) string {
+		return `{"type":"customer","customer":{"application":` + string(roomtest.JSON(app)) + more + `}}`
+	}
+	lines := book(person("book-1", "Zainab Musa", 31), `,"since":"2024-01-01"`) + "\n" +
+		book(person("abuse-1", "Chike Obi", 32), `,"state":"closed","closed":"2025-05-01","ground":"abuse"`)
+	if out, err := h.Onboard.TakeLines(ctx, h.Anna, imp.ID, 1, []byte(lines)); err != nil || out.Taken != 2 {
+		h.Fatalf("%+v, %v %v", out, err, roomtest.Faulted(err))
+	}
+	if _, err := h.Onboard.EndImport(ctx, h.Anna, imp.ID); err != nil {
+		h.Fatal(err)
+	}
 	// A special measure on companies of Norway, in force.
 	p, err := h.Register.Propose(ctx, h.Anna.Operator, register.MeasureProposal{Kind: muster.ActEnact, Source: determination})
 	if err != nil {
@@ -430,6 +446,15 @@ func (h *house) sameFrom(a *house, was *answers) {
 		app.Payment.Token = "tok_ada-1"
 		return say(x, x.Apply(app))
 	})
+	both("somebody who shares a telephone with an account closed for abuse", func(x *house) next {
+		app := person("next-3", "Bisi Alabi", 32)
+		app.Customer.Email = "bisi@example.com.ng"
+		n := say(x, x.Apply(app))
+		if n.Counts["abusers_per_phone"] != 1 {
+			x.Errorf("abuse was not counted: %v", n.Counts)
+		}
+		return n
+	})
 	both("a document that was shown before", func(x *house) next {
 		one := x.Apply(person("next-2", "Femi Olawale", 41))
 		return say(x, x.Document(one.Application, "", roomtest.Passport("NG", "A01234567")))
@@ -525,7 +550,7 @@ func TestAnArchiveSaysWhatIsInIt(t *testing.T) {
 	if err := json.Unmarshal(parts[len(parts)-1].data, &c); err != nil || parts[0].name != "manifest.json" || parts[len(parts)-1].name != "contents.json" {
 		t.Fatal(err)
 	}
-	if len(c.Members) != len(parts)-1 || c.Counts["files"] != 11 {
+	if len(c.Members) != len(parts)-1 || c.Counts["files"] != 13 {
 		t.Errorf("%d members of %d, %v", len(c.Members), len(parts), c.Counts)
 	}
 	for i, m := range c.Members {
