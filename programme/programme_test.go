@@ -2,6 +2,7 @@ package programme_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -233,4 +234,38 @@ func TestReplayWritesTheTwoLeavesOfItsUse(t *testing.T) {
 		t.Errorf("%+v, %v", none, err)
 	}
 	b.Clean()
+}
+
+// undecided is a past in which the newest decision was made by no pack, as of a
+// customer who came with a provider's book.
+type undecided struct{ programme.Past }
+
+func (u undecided) DecisionsSince(ctx context.Context, t time.Time, page muster.Page) ([]*muster.DecisionRecord, error) {
+	rows, err := u.Past.DecisionsSince(ctx, t, page)
+	if err != nil || len(rows) == 0 {
+		return rows, err
+	}
+	last := rows[len(rows)-1]
+	var d muster.Decision
+	if err := json.Unmarshal(last.Body, &d); err != nil {
+		return nil, err
+	}
+	d.Packs = nil
+	last.Body, err = json.Marshal(&d)
+	return rows, err
+}
+
+func TestReplayPassesOverWhatNobodyDecided(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Apply(roomtest.Person("app-1"))
+	b.Apply(roomtest.Person("app-2"))
+	for want, past := range map[int]programme.Past{2: b.Activate.Past, 1: undecided{b.Activate.Past}} {
+		s := *b.Activate
+		s.Past = past
+		report, err := s.ReplayDraft(b.Context(), b.Anna.Operator, programme.Draft{Source: edition(t, "draft")})
+		if err != nil || report.Decided != want {
+			t.Errorf("%d: %+v, %v", want, report, err)
+		}
+	}
 }

@@ -79,6 +79,9 @@ func (s *Service) recorded(ctx context.Context, session *vault.Session, d Draft,
 				var opened []policy.Recorded
 				if opened, err = openAll(ctx, session, rows); err == nil {
 					for i, r := range opened {
+						if len(r.Decision.Packs) == 0 {
+							continue // who came with a book: nobody has decided yet
+						}
 						if screens && r.Facts != nil && d.Rescreen {
 							err = s.Rescreener.RescreenFacts(ctx, session, rows[i].Customer, r.Facts, packs)
 						} else if screens && r.Facts != nil && !wanted.Reaches(r.Facts) {

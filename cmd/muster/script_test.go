@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { testscript.Main(withServer{m}, map[string]func(){"
 // this one that they built.
 type withServer struct{ *testing.M }
 
-func (w withServer) Run() int { return previous.Run(onPostgres{w.M}) }
+func (w withServer) Run() int { return previous.Run(onPostgres(w)) }
 
 type onPostgres struct{ *testing.M }
 
