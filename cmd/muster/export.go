@@ -5,6 +5,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -206,12 +208,64 @@ func isArchive(name string) bool {
 	return string(start) == sealedStart || strings.HasPrefix(string(start), "manifest.json\x00")
 }
 
-// importArchive takes an export's archive in.
+// importArchive takes an export's archive in: it is read to its end first, so that of
+// one that was cut or altered nothing comes in.
 func importArchive(ctx context.Context, r *remote, name, identity string) error {
 	c, err := r.client()
 	if err != nil {
 		return err
 	}
+	if err := checkArchive(name, identity); err != nil {
+		return err
+	}
+	got := map[string]int{}
+	err = readArchive(name, identity, func(part string, data []byte) error {
+		if err := sendPart(ctx, r, c.slow(), part, data, got); err != nil {
+			return fmt.Errorf("%s: %w", part, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.said(got, "%d records taken, %d leases and %d access records sent", got["records"], got["leases"], got["access"])
+}
+
+// checkArchive holds every part against the digests in the last one.
+func checkArchive(name, identity string) error {
+	var found []export.Member
+	var contents *export.Contents
+	err := readArchive(name, identity, func(part string, data []byte) error {
+		if contents != nil {
+			return muster.Errorf(muster.CodeMalformed, "the archive has parts after its last one")
+		}
+		if part == "contents.json" {
+			contents = &export.Contents{}
+			if json.Unmarshal(data, contents) != nil {
+				return muster.Errorf(muster.CodeMalformed, "the last part of the archive cannot be read")
+			}
+			return nil
+		}
+		sum := sha256.Sum256(data)
+		found = append(found, export.Member{Name: part, Bytes: int64(len(data)), SHA256: hex.EncodeToString(sum[:])})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if contents == nil || len(contents.Members) != len(found) {
+		return &muster.Error{Code: muster.CodeMalformed, Message: "the archive is not whole", Hint: "take it again"}
+	}
+	for i, m := range contents.Members {
+		if f := found[i]; m.Name != f.Name || m.Bytes != f.Bytes || m.SHA256 != f.SHA256 {
+			return muster.Errorf(muster.CodeMalformed, "part %d of the archive is not what its last part says of it", i+1)
+		}
+	}
+	return nil
+}
+
+// readArchive calls fn for every part of an archive, in order, opening it where it is sealed.
+func readArchive(name, identity string, fn func(part string, data []byte) error) error {
 	f, err := os.Open(name)
 	if err != nil {
 		return err
@@ -231,12 +285,10 @@ func importArchive(ctx context.Context, r *remote, name, identity string) error 
 			return muster.Errorf(muster.CodeInvalid, "this identity does not open the archive")
 		}
 	}
-	got := map[string]int{}
-	whole := false
 	for t := tar.NewReader(archive); ; {
 		head, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
 		}
 		if err != nil {
 			return muster.Errorf(muster.CodeMalformed, "the archive is not whole: %w", err)
@@ -248,44 +300,38 @@ func importArchive(ctx context.Context, r *remote, name, identity string) error 
 		if err != nil || int64(len(data)) != head.Size {
 			return muster.Errorf(muster.CodeMalformed, "the archive is not whole")
 		}
-		if whole, err = sendPart(ctx, r, c.slow(), head.Name, data, got); err != nil {
-			return fmt.Errorf("%s: %w", head.Name, err)
+		if err := fn(head.Name, data); err != nil {
+			return err
 		}
 	}
-	if !whole {
-		return &muster.Error{Code: muster.CodeMalformed, Message: "the archive is not whole", Hint: "take it again; what came in stays, and is not taken twice"}
-	}
-	return r.said(got, "%d records taken, %d leases and %d access records sent", got["records"], got["leases"], got["access"])
 }
 
 const maxPart = 64 << 20
 
-// sendPart sends one part of an archive where it belongs; whole is true of the last.
-func sendPart(ctx context.Context, r *remote, c *client, name string, data []byte, got map[string]int) (whole bool, err error) {
+// sendPart sends one part of an archive where it belongs.
+func sendPart(ctx context.Context, r *remote, c *client, name string, data []byte, got map[string]int) error {
 	folder, _, _ := strings.Cut(name, "/")
 	lines := bytes.Count(data, []byte("\n"))
 	switch {
-	case name == "contents.json":
-		return true, nil
 	case name == "manifest.json":
 		var m export.Manifest
 		if json.Unmarshal(data, &m) != nil || m.Format != export.Format {
-			return false, muster.Errorf(muster.CodeInvalid, "this is no archive of an export that is known here")
+			return muster.Errorf(muster.CodeInvalid, "this is no archive of an export that is known here")
 		}
 	case path.Ext(name) != ".ndjson" || folder == "log": // to read, not to take in
 	case folder == "leases", folder == "access":
 		to := map[string]string{"leases": "/v1/leases", "access": "/v1/access-records"}[folder]
 		g := &ingest{remote: r}
 		if _, err := g.tryPost(ctx, c, to, data); err != nil {
-			return false, err
+			return err
 		}
 		got[folder] += lines
 	default:
 		var out export.Regained
 		if _, err := c.call(ctx, http.MethodPost, "/v1/imports/parts", data, &out, "Content-Type", "application/x-ndjson"); err != nil {
-			return false, err
+			return err
 		}
 		got["records"] += out.Taken
 	}
-	return false, nil
+	return nil
 }
