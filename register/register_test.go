@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -567,4 +568,50 @@ func TestApplyGoesOnWhereItWas(t *testing.T) {
 		t.Fatalf("again: %v %v", done, err)
 	}
 	b.Clean()
+}
+
+// Who comes in with a provider's book is under the measures like anybody else: from the
+// first instant at the gate, and decided by the duty that brings accounts up to them.
+func TestAMeasureBindsWhoComesWithABook(t *testing.T) {
+	t.Parallel()
+	both(t, func(b *bundle) {
+		b.act(register.MeasureProposal{Kind: muster.ActEnact, Source: text("m-1")})
+		german := roomtest.Person("other")
+		german.Customer.Nationalities, german.Access.IP, german.Payment.Country = []muster.Country{"DE"}, "5.9.120.33", "DE"
+		german.Customer.Address = &muster.Address{Lines: []string{"Street 1"}, PostalCode: "10115", Locality: "Berlin", Country: "DE"}
+		take := func(cohort string, apps ...*muster.Application) {
+			b.Helper()
+			order := onboard.ImportOrder{Cohort: cohort, Due: effective.AddDate(3, 0, 0), Source: strings.Repeat("a", 63) + strconv.Itoa(len(apps))}
+			r, _, err := b.Onboard.OpenImport(b.Context(), b.Anna, order)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var lines []string
+			for _, a := range apps {
+				lines = append(lines, `{"type":"customer","customer":{"application":`+string(roomtest.JSON(a))+`}}`)
+			}
+			out, err := b.Onboard.TakeLines(b.Context(), b.Anna, r.ID, 1, []byte(strings.Join(lines, "\n")))
+			if err != nil || out.Taken != len(apps) {
+				b.Fatalf("%+v, %v", out, err)
+			}
+			if _, err := b.Onboard.EndImport(b.Context(), b.Anna, r.ID); err != nil {
+				b.Fatal(err)
+			}
+		}
+		take("before", roomtest.Person("before"), german)
+		b.wants("the gate before the effect", b.gated("before"), muster.GateAllow)
+		b.wants("the gate at the instant", b.verdict("before", effective).Status, muster.GateDeny)
+		b.wants("another country's", b.verdict("other", effective).Status, muster.GateAllow)
+		b.to(effective.Add(time.Minute))
+		b.work()
+		take("after", roomtest.Person("after"))
+		b.wants("the gate of who comes in after it", b.gated("after"), muster.GateDeny)
+		b.work()
+		for _, reference := range []string{"before", "after"} {
+			b.wants(reference, b.account(reference).State, muster.AccSuspended)
+			b.wants(reference+", under", len(b.under(reference)), 1)
+		}
+		b.wants("other", b.account("other").State, muster.AccActive)
+		b.Clean()
+	})
 }
