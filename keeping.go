@@ -9,6 +9,7 @@ const (
 	ClassClaims    = "claims"                 // earlier revisions of claims
 	ClassEvidence  = "evidence"               // what methods found, and what was seen
 	ClassImages    = "images"                 // pictures of documents
+	ClassUSProof   = "us_proof"               // what was seen only to show that somebody is a US person; what it showed is evidence
 	ClassHits      = "hits"                   // list entries that a name came close to, and what persons found
 	ClassDecisions = "decisions"              // what was decided, without personal data
 	ClassReveals   = "reveals"                // who saw what, and for what
@@ -21,9 +22,18 @@ const (
 
 // RecordClasses lists them all.
 var RecordClasses = []string{
-	ClassIdentity, ClassClaims, ClassEvidence, ClassImages, ClassHits, ClassDecisions, ClassReveals, ClassNotices,
+	ClassIdentity, ClassClaims, ClassEvidence, ClassUSProof, ClassImages, ClassHits, ClassDecisions, ClassReveals, ClassNotices,
 	ClassAccess, ClassLeases, ClassRefused, ClassAbandoned,
 }
+
+// Proof is evidence that may have done what it was for: who is shown to be whom.
+type Proof struct {
+	Customer, Evidence, Subject string // ids
+	Taken                       time.Time
+}
+
+// Key is the place of p in the order of proofs.
+func (p *Proof) Key() string { return p.Customer + " " + p.Evidence }
 
 // FileAge is what retention reads of one customer's file: times and states alone.
 type FileAge struct {

@@ -110,6 +110,8 @@ type EvidenceRecord struct {
 	Evidence
 	Application string `json:"application,omitempty"`
 	Sealed      []byte `json:"-"` // details: document type, issuer, number, dates; nil where none
+
+	Dropped time.Time `json:"dropped,omitzero"` // when the details went: dropped after it proved
 }
 
 // DecisionRecord is a decision on file.

@@ -63,7 +63,8 @@ type CopiedEvidence struct {
 	Attributes map[string]muster.Finding   `json:"attributes"`
 	Shows      map[string][]muster.Country `json:"shows,omitempty"`
 	By         string                      `json:"by" enum:"staff,program"`
-	Seen       map[string]any              `json:"seen,omitempty"` // of a document: what was recorded of it
+	Seen       map[string]any              `json:"seen,omitempty"`                                // of a document: what was recorded of it
+	Note       string                      `json:"note,omitempty" enum:"dropped after it proved"` // why that is not there any more
 }
 
 // CopiedDecision is a decision in the words for the person.
@@ -328,13 +329,20 @@ func ownName(p *muster.Party, payer string) bool {
 	return slices.ContainsFunc(append([]string{p.Name.Full, p.Name.Native}, p.Name.Others...), func(own string) bool { return fold(own) == fold(payer) })
 }
 
+// droppedNote says why what was seen is not there any more.
+const droppedNote = "dropped after it proved"
+
 func copiedEvidence(e *muster.EvidenceRecord) CopiedEvidence {
 	by := "staff"
 	if e.Producer == "muster" {
 		by = "program"
 	}
+	note := ""
+	if !e.Dropped.IsZero() {
+		note = droppedNote
+	}
 	return CopiedEvidence{
-		Method: e.Method, Kind: e.Kind, At: e.At, Expires: e.Expires, Revision: e.Revision, Attributes: e.Attributes, Shows: e.Shows, By: by,
+		Note: note, Method: e.Method, Kind: e.Kind, At: e.At, Expires: e.Expires, Revision: e.Revision, Attributes: e.Attributes, Shows: e.Shows, By: by,
 	}
 }
 

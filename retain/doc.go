@@ -8,6 +8,7 @@
 //     with and without one.
 //   - An erasure has its intent in the log before anything goes, then the keys go,
 //     synced, then the rows. What was begun is finished at the next run.
+//   - What was for proof only goes when it has proved; what it proved stays.
 //   - Outside its time a record goes only when two operators say so, after a delay in
 //     which it can be taken back. A day on which unusually much expires waits for them too.
 //   - A row whose leaf stays leaves a tombstone; a sealed part that goes leaves its commitment.
@@ -30,6 +31,7 @@ type Tx interface {
 	Ages
 	Rows
 	Records
+	Proofs
 	Indexes
 }
 
@@ -69,6 +71,13 @@ type Records interface {
 	DropDeliveries(ctx context.Context, before time.Time) error
 	CountOldEntries(ctx context.Context, typ string, before time.Time) (int64, error)
 	CountOldDeliveries(ctx context.Context, before time.Time) (int64, error)
+}
+
+// Proofs are evidence whose details were for proof only.
+type Proofs interface {
+	Proofs(ctx context.Context, taken time.Time, p muster.Page) ([]muster.Proof, error)
+	Standing(ctx context.Context, customer string) ([][]byte, error)
+	DropProofs(ctx context.Context, proofs ...muster.Proof) error
 }
 
 // Indexes are the blind indexes, read whole to find what leads nowhere.

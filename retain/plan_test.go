@@ -115,3 +115,29 @@ func TestSpansAreOverWhenKeepSays(t *testing.T) {
 		}
 	})
 }
+
+// A pack, or an earlier edition of one, that decided on a file and speaks of evidence
+// alone keeps what was for proof only; so do packs that are not known any more.
+func TestProofIsKeptByAPackThatSpeaksOfEvidenceAlone(t *testing.T) {
+	t.Parallel()
+	all := compiled(t, "us-iaas-cip", "in-cert-in")
+	us, in := all[0].Ref().Digest[:muster.PackMark], all[1].Ref().Digest[:muster.PackMark]
+	at := time.Date(2027, 6, 1, 0, 0, 0, 0, time.UTC)
+	p := newPlan(at, time.UTC, all, nil)
+	for _, c := range []struct {
+		applied []string
+		taken   time.Time
+		want    bool
+	}{
+		{[]string{us}, at.AddDate(0, 0, -61), true},
+		{[]string{us}, at.AddDate(0, 0, -60), false},
+		{[]string{us, in}, at.AddDate(0, 0, -90), false},
+		{[]string{in}, at.AddDate(0, 0, -90), false},
+		{[]string{us, "000000000000"}, at.AddDate(0, 0, -90), false},
+		{nil, at.AddDate(0, 0, -90), false},
+	} {
+		if _, ok := p.proofOver(&muster.FileAge{Applied: c.applied}, c.taken); ok != c.want {
+			t.Errorf("%v, taken %s: %v", c.applied, c.taken, ok)
+		}
+	}
+}

@@ -51,6 +51,9 @@ func (s *Service) Preview(ctx context.Context, at time.Time) (*Preview, error) {
 		return nil, err
 	}
 	out.Waits = s.tooMany(out.Due, out.Files)
+	if err := s.previewProofs(ctx, p, out); err != nil {
+		return nil, err
+	}
 	return out, s.DB.View(ctx, func(tx Tx) error {
 		for _, class := range kept {
 			made, ended, ok := p.limits(class)

@@ -20,7 +20,7 @@ var typeReveal = tlog.Reveal.String()
 
 // Cursor is how far a day's run has come. It is kept between slices.
 type Cursor struct {
-	Step   string    `json:"step"` // requests | files | records | indexes; "" at the beginning
+	Step   string    `json:"step"` // requests | files | records | proofs | indexes; "" at the beginning
 	After  string    `json:"after,omitempty"`
 	Kind   int       `json:"kind,omitempty"` // of the blind index
 	Digest []byte    `json:"digest,omitempty"`
@@ -33,6 +33,7 @@ type Cursor struct {
 type Swept struct {
 	Files   int64 `json:"files"`   // of which something went
 	Records int64 `json:"records"` // decisions and entries
+	Proofs  int64 `json:"proofs"`  // pieces of evidence whose details went: they had proved
 	Index   int64 `json:"index"`   // rows of the blind indexes that led nowhere
 	Waits   int64 `json:"waits"`   // files that wait for two operators: too many on one day
 }
@@ -53,6 +54,8 @@ func (s *Service) Slice(ctx context.Context, c Cursor, until time.Time) (Cursor,
 			err = s.files(ctx, &c)
 		case "records":
 			err = s.records(ctx, &c)
+		case "proofs":
+			err = s.proofs(ctx, &c)
 		case "indexes":
 			err = s.indexes(ctx, &c)
 		default:
@@ -293,7 +296,7 @@ func (s *Service) records(ctx context.Context, c *Cursor) error {
 			return nil // there may be more of this class
 		}
 	}
-	c.Step = "indexes"
+	c.Step, c.After = "proofs", ""
 	return nil
 }
 

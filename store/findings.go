@@ -8,13 +8,13 @@ import (
 	"github.com/muster-cip/muster/compact"
 )
 
-const evidenceColumns = `id, subject, application, method, kind, revision, attributes, shows, rules, assurance, at, expires, producer, sealed`
+const evidenceColumns = `id, subject, application, method, kind, revision, attributes, shows, rules, assurance, at, expires, producer, sealed, dropped`
 
 func scanEvidence(r row) (*muster.EvidenceRecord, error) {
 	x := &muster.EvidenceRecord{}
 	var attributes, shows, rules string
 	if err := r.scan(&x.ID, &x.Subject, &x.Application, &x.Method, (*string)(&x.Kind), &x.Revision, &attributes, &shows, &rules,
-		(*string)(&x.Assurance), &x.At, &x.Expires, &x.Producer, &x.Sealed); err != nil {
+		(*string)(&x.Assurance), &x.At, &x.Expires, &x.Producer, &x.Sealed, &x.Dropped); err != nil {
 		return nil, err
 	}
 	if err := fromJSON(attributes, &x.Attributes); err != nil {
@@ -46,9 +46,9 @@ func (tx *Tx) AddEvidence(ctx context.Context, r *muster.EvidenceRecord) error {
 	if err != nil {
 		return err
 	}
-	return tx.exec(ctx, nil, `INSERT INTO evidence (`+evidenceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	return tx.exec(ctx, nil, `INSERT INTO evidence (`+evidenceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.ID, r.Subject, r.Application, r.Method, string(r.Kind), r.Revision, attributes, shows, rules, string(r.Assurance),
-		r.At, r.Expires, r.Producer, r.Sealed)
+		r.At, r.Expires, r.Producer, r.Sealed, r.Dropped)
 }
 
 const challengeColumns = `id, application, subject, method, revision, mac, target, made, expires, remaining, done`

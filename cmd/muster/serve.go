@@ -408,7 +408,7 @@ func newMeters(r *prometheus.Registry) *meters {
 			Name: "muster_job_tries_total", Help: "Tries of background jobs, by what became of them.",
 		}, []string{"kind", "outcome", "code"}),
 		erased: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "muster_erased_total", Help: "What went because its time was over, or before: files of which something went, records, rows of indexes.",
+			Name: "muster_erased_total", Help: "What went because its time was over, or before: files of which something went, records, what was seen for proof only, rows of indexes.",
 		}, []string{"what"}),
 		waits: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "muster_erasure_waiting", Help: "Files whose time is over and that wait for two operators: more than may go on one day.",
@@ -465,6 +465,7 @@ func (m *meters) commit(c store.Commit) {
 func (m *meters) retained(before, after retain.Swept) {
 	m.erased.WithLabelValues("file").Add(float64(after.Files - before.Files))
 	m.erased.WithLabelValues("record").Add(float64(after.Records - before.Records))
+	m.erased.WithLabelValues("proof").Add(float64(after.Proofs - before.Proofs))
 	m.erased.WithLabelValues("index").Add(float64(after.Index - before.Index))
 	m.waits.Set(float64(after.Waits))
 }
