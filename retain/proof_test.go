@@ -11,8 +11,6 @@ import (
 	"github.com/muster-cip/muster/store"
 )
 
-const day = 24 * time.Hour
-
 // proven is a person with a document whose account is in use: of the United States
 // where country says so.
 func (b *bundle) proven(reference, country, mail, phone string) *muster.ApplicationRecord {
