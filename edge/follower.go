@@ -45,7 +45,7 @@ type Config struct {
 	Fan   Fan
 
 	Quiet   time.Duration // a stream that is silent for so long is given up; 0 is 5 s: heads come each second
-	Backoff time.Duration // at first; 0 is 250 ms; at most 64 times as long
+	Backoff time.Duration // at first; 0 is 250 ms; at most 16 times as long
 }
 
 // Follower keeps a gate up to the centre.
@@ -147,7 +147,7 @@ func (f *Follower) Run(ctx context.Context) error {
 			return nil
 		case <-time.After(pause/2 + rand.N(pause)):
 		}
-		if pause = min(2*pause, 64*f.conf.Backoff); f.Status().Sequence != began || errors.Is(err, errRenew) {
+		if pause = min(2*pause, 16*f.conf.Backoff); f.Status().Sequence != began || errors.Is(err, errRenew) {
 			pause = f.conf.Backoff
 		}
 	}
