@@ -95,22 +95,13 @@ func newExportList(t terminal) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List exports", Args: cobra.NoArgs}
 	r := remoteFlags(cmd, t)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		l, err := all[api.Export](cmd.Context(), c, "/v1/exports", nil)
-		if err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, l)
-		}
-		var rows [][]string
-		for _, e := range l.Items {
-			rows = append(rows, []string{e.Export, e.State, e.Case, e.Operator, when(e.Asked), e.Approver, when(e.Taken)})
-		}
-		return table(t.out, "no exports", []string{"EXPORT", "STATE", "CASE", "ASKED BY", "ASKED", "AGREED BY", "TAKEN"}, rows)
+		return printList(cmd.Context(), r, "/v1/exports", nil, columns[api.Export]{
+			"no exports",
+			[]string{"EXPORT", "STATE", "CASE", "ASKED BY", "ASKED", "AGREED BY", "TAKEN"},
+			func(e *api.Export) []string {
+				return []string{e.Export, e.State, e.Case, e.Operator, when(e.Asked), e.Approver, when(e.Taken)}
+			},
+		})
 	}
 	return cmd
 }

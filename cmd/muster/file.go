@@ -24,26 +24,17 @@ func newApplicationList(t terminal) *cobra.Command {
 	r := remoteFlags(cmd, t)
 	cmd.Flags().StringVar(&state, "state", "", "received, needs, review, approved, refused, expired or withdrawn (default: all)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
 		q := url.Values{}
 		if state != "" {
 			q.Set("state", state)
 		}
-		l, err := all[api.ApplicationRow](cmd.Context(), c, "/v1/applications", q)
-		if err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, l)
-		}
-		var rows [][]string
-		for _, a := range l.Items {
-			rows = append(rows, []string{a.Reference, a.State, when(a.Received), a.Application, a.Decision})
-		}
-		return table(t.out, "no applications", []string{"REFERENCE", "STATE", "RECEIVED", "APPLICATION", "DECISION"}, rows)
+		return printList(cmd.Context(), r, "/v1/applications", q, columns[api.ApplicationRow]{
+			"no applications",
+			[]string{"REFERENCE", "STATE", "RECEIVED", "APPLICATION", "DECISION"},
+			func(a *api.ApplicationRow) []string {
+				return []string{a.Reference, a.State, when(a.Received), a.Application, a.Decision}
+			},
+		})
 	}
 	return cmd
 }

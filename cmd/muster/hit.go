@@ -26,28 +26,19 @@ func newHitList(t terminal) *cobra.Command {
 	cmd.Flags().StringVar(&state, "state", string(muster.HitOpen), "open, true, false or moot; \"\" for all")
 	cmd.Flags().StringVar(&customer, "customer", "", "of one customer")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
 		q := url.Values{}
 		for name, v := range map[string]string{"state": state, "customer": customer} {
 			if v != "" {
 				q.Set(name, v)
 			}
 		}
-		l, err := all[api.Hit](cmd.Context(), c, "/v1/hits", q)
-		if err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, l)
-		}
-		var rows [][]string
-		for _, h := range l.Items {
-			rows = append(rows, []string{h.Hit, string(h.State), fmt.Sprintf("%.3f", h.Score), h.List, h.Of, when(h.Opened), h.Application, h.Again, when(h.Due)})
-		}
-		return table(t.out, "no hits", []string{"HIT", "STATE", "SCORE", "LIST", "OF", "OPENED", "APPLICATION", "AGAIN", "REPORT BY"}, rows)
+		return printList(cmd.Context(), r, "/v1/hits", q, columns[api.Hit]{
+			"no hits",
+			[]string{"HIT", "STATE", "SCORE", "LIST", "OF", "OPENED", "APPLICATION", "AGAIN", "REPORT BY"},
+			func(h *api.Hit) []string {
+				return []string{h.Hit, string(h.State), fmt.Sprintf("%.3f", h.Score), h.List, h.Of, when(h.Opened), h.Application, h.Again, when(h.Due)}
+			},
+		})
 	}
 	return cmd
 }

@@ -231,23 +231,13 @@ func newMeasureList(t terminal) *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List measures", Args: cobra.NoArgs}
 	r := remoteFlags(cmd, t)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		l, err := all[register.MeasureStanding](cmd.Context(), c, "/v1/measures", nil)
-		if err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, l)
-		}
-		var rows [][]string
-		for i := range l.Items {
-			m := &l.Items[i]
-			rows = append(rows, []string{m.Measure, m.State, string(m.Action), when(m.Starts), when(m.Ends), strconv.Itoa(m.Accounts), m.Citation})
-		}
-		return table(t.out, "no measures", []string{"MEASURE", "STATE", "ACTION", "FROM", "UNTIL", "ACCOUNTS", "CITATION"}, rows)
+		return printList(cmd.Context(), r, "/v1/measures", nil, columns[register.MeasureStanding]{
+			"no measures",
+			[]string{"MEASURE", "STATE", "ACTION", "FROM", "UNTIL", "ACCOUNTS", "CITATION"},
+			func(m *register.MeasureStanding) []string {
+				return []string{m.Measure, m.State, string(m.Action), when(m.Starts), when(m.Ends), strconv.Itoa(m.Accounts), m.Citation}
+			},
+		})
 	}
 	return cmd
 }
@@ -296,23 +286,13 @@ func newMeasureAccounts(t terminal) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		l, err := all[register.MeasureAccount](cmd.Context(), c, "/v1/measures/"+id+"/accounts", nil)
-		if err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, l)
-		}
-		var rows [][]string
-		for i := range l.Items {
-			m := &l.Items[i]
-			rows = append(rows, []string{m.Account, m.State, m.Phase, strings.Join(m.By, " "), when(m.From), when(m.Until), m.Tag, m.Parent, m.Decision})
-		}
-		return table(t.out, "no accounts", []string{"ACCOUNT", "STATE", "PHASE", "BY", "FROM", "UNTIL", "TAG", "THROUGH", "DECISION"}, rows)
+		return printList(cmd.Context(), r, "/v1/measures/"+id+"/accounts", nil, columns[register.MeasureAccount]{
+			"no accounts",
+			[]string{"ACCOUNT", "STATE", "PHASE", "BY", "FROM", "UNTIL", "TAG", "THROUGH", "DECISION"},
+			func(m *register.MeasureAccount) []string {
+				return []string{m.Account, m.State, m.Phase, strings.Join(m.By, " "), when(m.From), when(m.Until), m.Tag, m.Parent, m.Decision}
+			},
+		})
 	}
 	return cmd
 }

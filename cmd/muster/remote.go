@@ -134,3 +134,30 @@ func segment(name string) (string, error) {
 	}
 	return url.PathEscape(name), nil
 }
+
+// columns are how a list looks to people.
+type columns[T any] struct {
+	none string // what stands for a list without items
+	head []string
+	row  func(*T) []string
+}
+
+// printList prints a whole list: a row for each item, or JSON for programs.
+func printList[T any](ctx context.Context, r *remote, path string, query url.Values, to columns[T]) error {
+	c, err := r.client()
+	if err != nil {
+		return err
+	}
+	l, err := all[T](ctx, c, path, query)
+	if err != nil {
+		return err
+	}
+	if r.json {
+		return printJSON(r.out, l)
+	}
+	var rows [][]string
+	for i := range l.Items {
+		rows = append(rows, to.row(&l.Items[i]))
+	}
+	return table(r.out, to.none, to.head, rows)
+}

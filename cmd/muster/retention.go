@@ -174,26 +174,17 @@ func newHoldList(t terminal) *cobra.Command {
 	r := remoteFlags(cmd, t)
 	cmd.Flags().BoolVar(&every, "all", false, "those that were lifted too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
 		q := url.Values{}
 		if every {
 			q.Set("all", "true")
 		}
-		l, err := all[api.Hold](cmd.Context(), c, "/v1/holds", q)
-		if err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, l)
-		}
-		var rows [][]string
-		for _, h := range l.Items {
-			rows = append(rows, []string{h.Hold, h.Ground, h.Case, h.Customer, h.Class, when(h.Placed), when(h.Review), when(h.Lifted)})
-		}
-		return table(t.out, "no holds", []string{"HOLD", "GROUND", "CASE", "CUSTOMER", "CLASS", "PLACED", "REVIEW BY", "LIFTED"}, rows)
+		return printList(cmd.Context(), r, "/v1/holds", q, columns[api.Hold]{
+			"no holds",
+			[]string{"HOLD", "GROUND", "CASE", "CUSTOMER", "CLASS", "PLACED", "REVIEW BY", "LIFTED"},
+			func(h *api.Hold) []string {
+				return []string{h.Hold, h.Ground, h.Case, h.Customer, h.Class, when(h.Placed), when(h.Review), when(h.Lifted)}
+			},
+		})
 	}
 	return cmd
 }
@@ -294,26 +285,17 @@ func newErasureList(t terminal) *cobra.Command {
 	r := remoteFlags(cmd, t)
 	cmd.Flags().StringVar(&state, "state", "", "proposed, approved, begun, done or taken_back (default: all)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
 		q := url.Values{}
 		if state != "" {
 			q.Set("state", state)
 		}
-		l, err := all[api.Erasure](cmd.Context(), c, "/v1/erasures", q)
-		if err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, l)
-		}
-		var rows [][]string
-		for _, e := range l.Items {
-			rows = append(rows, []string{e.Erasure, e.State, e.Ground, e.Customer, strconv.Itoa(e.Files), when(e.Proposed), e.Proposer, e.Approver, when(e.Due), when(e.Done)})
-		}
-		return table(t.out, "no erasures", []string{"ERASURE", "STATE", "GROUND", "CUSTOMER", "FILES", "PROPOSED", "BY", "AGREED BY", "NOT BEFORE", "DONE"}, rows)
+		return printList(cmd.Context(), r, "/v1/erasures", q, columns[api.Erasure]{
+			"no erasures",
+			[]string{"ERASURE", "STATE", "GROUND", "CUSTOMER", "FILES", "PROPOSED", "BY", "AGREED BY", "NOT BEFORE", "DONE"},
+			func(e *api.Erasure) []string {
+				return []string{e.Erasure, e.State, e.Ground, e.Customer, strconv.Itoa(e.Files), when(e.Proposed), e.Proposer, e.Approver, when(e.Due), when(e.Done)}
+			},
+		})
 	}
 	return cmd
 }

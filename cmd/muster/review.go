@@ -27,26 +27,17 @@ func newReviewList(t terminal) *cobra.Command {
 	r := remoteFlags(cmd, t)
 	cmd.Flags().StringVar(&state, "state", muster.ReviewOpen, "open, proposed, resolved or moot; \"\" for all")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
 		q := url.Values{}
 		if state != "" {
 			q.Set("state", state)
 		}
-		l, err := all[api.Review](cmd.Context(), c, "/v1/reviews", q)
-		if err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, l)
-		}
-		var rows [][]string
-		for _, v := range l.Items {
-			rows = append(rows, []string{v.Review, v.State, when(v.Opened), v.Application, strings.Join(v.Rules, " "), v.Proposer})
-		}
-		return table(t.out, "no cases", []string{"REVIEW", "STATE", "OPENED", "APPLICATION", "RULES", "PROPOSER"}, rows)
+		return printList(cmd.Context(), r, "/v1/reviews", q, columns[api.Review]{
+			"no cases",
+			[]string{"REVIEW", "STATE", "OPENED", "APPLICATION", "RULES", "PROPOSER"},
+			func(v *api.Review) []string {
+				return []string{v.Review, v.State, when(v.Opened), v.Application, strings.Join(v.Rules, " "), v.Proposer}
+			},
+		})
 	}
 	return cmd
 }

@@ -191,30 +191,21 @@ func newTokenList(t terminal) *cobra.Command {
 	r := remoteFlags(cmd, t)
 	cmd.Flags().StringVar(&operator, "operator", "", "of one operator")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
 		q := url.Values{}
 		if operator != "" {
 			q.Set("operator", operator)
 		}
-		l, err := all[api.Token](cmd.Context(), c, "/v1/tokens", q)
-		if err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, l)
-		}
-		var rows [][]string
-		for _, k := range l.Items {
-			carries := make([]string, len(k.Scopes))
-			for i, s := range k.Scopes {
-				carries[i] = string(s)
-			}
-			rows = append(rows, []string{k.Token, k.Operator, k.Name, when(k.Expires), when(k.Revoked), strings.Join(carries, " ")})
-		}
-		return table(t.out, "no tokens", []string{"TOKEN", "OPERATOR", "NAME", "EXPIRES", "REVOKED", "SCOPES"}, rows)
+		return printList(cmd.Context(), r, "/v1/tokens", q, columns[api.Token]{
+			"no tokens",
+			[]string{"TOKEN", "OPERATOR", "NAME", "EXPIRES", "REVOKED", "SCOPES"},
+			func(k *api.Token) []string {
+				carries := make([]string, len(k.Scopes))
+				for i, s := range k.Scopes {
+					carries[i] = string(s)
+				}
+				return []string{k.Token, k.Operator, k.Name, when(k.Expires), when(k.Revoked), strings.Join(carries, " ")}
+			},
+		})
 	}
 	return cmd
 }
