@@ -186,7 +186,7 @@ func rounds() int {
 	if soak() {
 		return 50
 	}
-	return 10
+	return 6
 }
 
 // dice are the random points of the kills; KILL_SEED repeats a run's.

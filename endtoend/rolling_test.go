@@ -77,7 +77,7 @@ func TestRollingUpgrade(t *testing.T) {
 		was, pgtest.One[int64](t, f.d.dsn, `SELECT max(version_id) FROM schema_version`), len(f.acks), a.Size, len(f.faults), f.longest)
 }
 
-// TestPostgreSQLAway: the database crashes under three processes, and later falls silent.
+// TestPostgreSQLAway: the database crashes under three processes, and in the long version falls silent later.
 // Meanwhile callers get a problem that says so, within a bound; afterwards all goes on by
 // itself, and nothing that was acknowledged is lost.
 func TestPostgreSQLAway(t *testing.T) {
@@ -97,15 +97,18 @@ func TestPostgreSQLAway(t *testing.T) {
 	f.await(40, "something after the crash")
 	t.Logf("crashed: refused after %v", took)
 
-	f.importList(1, 5)
-	own.Stop()
-	took = f.refused(50 * time.Second)
-	own.Continue()
-	f.await(40, "something after the silence")
-	t.Logf("silent: refused after %v", took)
+	f.disturbs = len(f.slots)
+	if soak() { // a silence is noticed after half a minute, and longer on a busy machine
+		f.importList(1, 5)
+		own.Stop()
+		took = f.refused(50 * time.Second)
+		own.Continue()
+		f.await(40, "something after the silence")
+		t.Logf("silent: refused after %v", took)
+		f.disturbs += len(f.slots)
+	}
 
 	f.end()
-	f.disturbs = 2 * len(f.slots)
 	f.check()
 	for n := range f.slots {
 		f.slots[n].Load().stop()
