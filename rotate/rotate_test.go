@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -287,8 +288,8 @@ func TestCountsAreRightWhileKeysTurn(t *testing.T) {
 	})
 }
 
-// A turn is cut off before or after any of its writes, to either store, and the next
-// try goes on.
+// A turn is cut off before or after its writes, to either store (in the long version each
+// of them, else every third), and the next try goes on.
 func TestTurnCutOffAnywhereGoesOn(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"prf", "handle", "gate", "compliance", "request"} {
@@ -301,13 +302,16 @@ func TestTurnCutOffAnywhereGoesOn(t *testing.T) {
 			if _, err := b.Publisher.Publish(b.Context()); err != nil {
 				t.Fatal(err)
 			}
-			cuts := 0
-			for n := 1; ; n++ {
+			cuts, stride := 0, 3 // odd: before and after take turns
+			if os.Getenv("MUSTER_SOAK") != "" {
+				stride = 1
+			}
+			for n := 1; ; n += stride {
 				b.begin(name, 0)
 				f := &faults{n: n/2 + 1, after: n%2 == 0}
 				c := b.config
 				c.DB = failing{store.As[rotate.Tx](b.DB), f}
-				b.KeyStore.Fault = f.keys
+				b.KeyStore.Fail(f.keys)
 				service, cut := rotate.New(c), false
 				for range 100 {
 					if _, err := b.step(service); errors.Is(err, errCut) {
@@ -321,7 +325,7 @@ func TestTurnCutOffAnywhereGoesOn(t *testing.T) {
 						break
 					}
 				}
-				b.KeyStore.Fault = nil
+				b.KeyStore.Fail(nil)
 				b.Clock.Move(time.Minute)
 				b.finish()
 				if got := b.sharing(b.Vault); got != 3 {
@@ -335,7 +339,7 @@ func TestTurnCutOffAnywhereGoesOn(t *testing.T) {
 				}
 				cuts++
 			}
-			if cuts < 8 {
+			if cuts*stride < 8 {
 				t.Errorf("cut off %d times only", cuts)
 			}
 			b.Clean()

@@ -84,8 +84,10 @@ func (x *Index) candidate(q *muster.ScreeningQuery, w *Weights, b scored, exact 
 
 // round keeps what is written of a score the same on every machine.
 func round(v float64) float64 {
-	return float64(int64(v*1e4+0.5*sign(v))) / 1e4
+	return float64(int64(v*roundTo+0.5*sign(v))) / roundTo
 }
+
+const roundTo = 1e4
 
 func sign(v float64) float64 {
 	if v < 0 {

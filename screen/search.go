@@ -108,8 +108,8 @@ func (x *Index) Search(q *muster.ScreeningQuery, o Options) []muster.Candidate {
 		s.bestOf = map[int32]int{}
 	}
 	clear(s.bestOf)
-	// Other fields can lift a name over the floor.
-	floor := max(lowest, float32(o.Floor-w.most(q)))
+	// Other fields can lift a name over the floor, and so can rounding.
+	floor := max(lowest, float32(o.Floor-w.most(q)-0.5/roundTo))
 	for i, n := range q.Names {
 		if i >= maxSpellings {
 			break

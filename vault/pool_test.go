@@ -17,16 +17,16 @@ func TestKeysAreDurableBeforeOneIsTaken(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
 		v, store, _ := setup(t)
-		store.Fault = func(op string, landed bool) error {
+		store.Fail(func(op string, landed bool) error {
 			if op == "AddKeys" && landed == after {
 				return errCut
 			}
 			return nil
-		}
+		})
 		if k, err := v.TakeKey(t.Context()); !errors.Is(err, errCut) || k.ID() != "" {
 			t.Fatalf("after %v: took %v, %v", after, k, err)
 		}
-		store.Fault = nil
+		store.Fail(nil)
 		for range 50 {
 			k := take(t, v)
 			if rows, err := store.Keys(t.Context(), []string{k.ID()}); err != nil || len(rows) != 1 {

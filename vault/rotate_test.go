@@ -18,7 +18,7 @@ var errCut = errors.New("the power went")
 // later one: the process is gone.
 func cut(store *vaulttest.Store, n int, after bool) {
 	seen := 0
-	store.Fault = func(_ string, landed bool) error {
+	store.Fail(func(_ string, landed bool) error {
 		if !landed {
 			seen++
 		}
@@ -26,7 +26,7 @@ func cut(store *vaulttest.Store, n int, after bool) {
 			return errCut
 		}
 		return nil
-	}
+	})
 }
 
 // file is what one customer's file leaves in the main store.
@@ -102,7 +102,7 @@ func TestRotationCutAtAnyWriteIsTakenUpAgain(t *testing.T) {
 					files := write(t, v, 3)
 					cut(store, n, after)
 					err := v.Rotate(t.Context(), nil)
-					store.Fault = nil
+					store.Fail(nil)
 					if err == nil {
 						if n < 4 {
 							t.Fatalf("a rotation of %d writes", n-1)

@@ -80,13 +80,10 @@ func (k *KMS) Unwrap(_ context.Context, wrapped, ad []byte) ([]byte, error) {
 // Store is a vault.KeyStore in memory. It keeps the contract to the letter, so that
 // the stores on disk can be held against it.
 type Store struct {
-	// Fault, where set, is asked before and after each write ("AddKeys", ...); the
-	// error it returns is the write's, which then has landed (after) or not.
-	Fault func(op string, after bool) error
-
-	mu   sync.Mutex
-	set  vault.Set
-	rows map[string]vault.KeyRow
+	mu    sync.Mutex
+	set   vault.Set
+	rows  map[string]vault.KeyRow
+	fault func(op string, after bool) error
 }
 
 var _ vault.KeyStore = (*Store)(nil)
@@ -94,7 +91,15 @@ var _ vault.KeyStore = (*Store)(nil)
 // NewStore is an empty Store.
 func NewStore() *Store { return &Store{rows: map[string]vault.KeyRow{}} }
 
-// Copy is a backup: a Store with what s holds now, without its Fault.
+// Fail has fault asked before and after each write ("AddKeys", ...): the error that it
+// returns is the write's, which then has landed (after) or not. Nil ends it.
+func (s *Store) Fail(fault func(op string, after bool) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = fault
+}
+
+// Copy is a backup: a Store with what s holds now, without its faults.
 func (s *Store) Copy() *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,16 +121,16 @@ func (s *Store) Len() int {
 func (s *Store) write(op string, f func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.Fault != nil {
-		if err := s.Fault(op, false); err != nil {
+	if s.fault != nil {
+		if err := s.fault(op, false); err != nil {
 			return err
 		}
 	}
 	if err := f(); err != nil {
 		return err
 	}
-	if s.Fault != nil {
-		return s.Fault(op, true)
+	if s.fault != nil {
+		return s.fault(op, true)
 	}
 	return nil
 }
