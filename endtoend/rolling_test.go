@@ -86,8 +86,8 @@ func TestPostgreSQLAway(t *testing.T) {
 	f := newFleet(t, 44, setup{database: own.Database, settings: map[string]any{"lease": lease.String()}})
 	f.begin()
 	f.load()
-	f.await(40, "a book to work with")
-	f.importList(0, 3)
+	f.await(200, "a book to work with")
+	f.importList(0, 8)
 	f.erase(1)
 	f.retainNow()
 
@@ -96,10 +96,11 @@ func TestPostgreSQLAway(t *testing.T) {
 	own.Start()
 	f.await(40, "something after the crash")
 	t.Logf("crashed: refused after %v", took)
+	f.corrected()
 
 	f.disturbs = len(f.slots)
 	if soak() { // a silence is noticed after half a minute, and longer on a busy machine
-		f.importList(1, 5)
+		f.importList(1, 10)
 		own.Stop()
 		took = f.refused(50 * time.Second)
 		own.Continue()

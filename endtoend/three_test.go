@@ -74,6 +74,16 @@ func (f *fleet) await(more int, what string) {
 	eventually(f, roundLasts, what, func() bool { return f.acked() >= target || f.Failed() })
 }
 
+// corrected waits until a correction was acknowledged.
+func (f *fleet) corrected() {
+	f.Helper()
+	eventually(f, roundLasts, "a correction", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.lines) > 0 || f.Failed()
+	})
+}
+
 // check holds all that there is against what was acknowledged, once the load has ended.
 func (f *fleet) check() {
 	f.Helper()
