@@ -27,7 +27,7 @@ func kills() int {
 	if os.Getenv("MUSTER_SOAK") != "" {
 		return 100
 	}
-	return 20
+	return 10
 }
 
 // killed is a ledger on stores on disk, keys among them, that outlives its process.
