@@ -131,7 +131,7 @@ func (s *Store) open(p Part, identities []age.Identity, content *bytes.Buffer) e
 	}
 	defer f.Close()
 	r, err := age.Decrypt(f, identities...)
-	if none := new(age.NoIdentityMatchError); errors.As(err, &none) {
+	if none := new(age.NoIdentityMatchError); errors.As(err, &none) && s.holds(p) { // an altered header matches nobody either
 		return muster.Errorf(muster.CodeInvalid, "it does not open with this identity: %w", err)
 	}
 	if err == nil {

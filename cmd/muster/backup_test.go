@@ -234,11 +234,14 @@ func TestRestoreRefusesWhatIsBroken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw[len(raw)/2] ^= 1
-	if err := os.WriteFile(parts[0], raw, 0o600); err != nil {
-		t.Fatal(err)
+	for why, at := range map[string]int{"header": len("age-encryption.org/v1\n-> X25519 "), "content": len(raw) - 1} {
+		broken := bytes.Clone(raw)
+		broken[at] ^= 1
+		if err := os.WriteFile(parts[0], broken, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		try("a part whose "+why+" was altered", data, keys, root, "not what was written")
 	}
-	try("a part that was altered", data, keys, root, "not what was written")
 	if err := os.Remove(parts[0]); err != nil {
 		t.Fatal(err)
 	}
