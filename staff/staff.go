@@ -3,6 +3,8 @@
 // Rules of this room:
 //   - Every token belongs to a named operator; two tokens of one are one person.
 //   - A token's secret is shown once and kept as a keyed hash.
+//   - No token leads to a scope that it does not carry. What a release brings is
+//     granted from the machine's own command line, by who holds the keys anyway.
 //   - Four eyes means two operators. Where only one exists, that is a recorded
 //     mode: what needs two waits for a delay instead. Going back from two to one
 //     is break-glass, and has a leaf of its own.
@@ -163,12 +165,13 @@ type Grant struct {
 	Days     int            `json:"days" minimum:"1" maximum:"400" doc:"lifetime"`
 }
 
-// Create makes a token and returns its secret, which nobody can see again. by
-// may grant no scope that they do not carry, but for one that came with a release and
-// that no token ever carried; the zero Principal is the first start.
+// Create makes a token and returns its secret, which nobody can see again. by may grant
+// no scope that they do not carry, whatever anybody else carries. The zero Principal is
+// the machine's own command line, which holds the stores and the root key: it makes the
+// first token, and one with the scopes that a release brings (decision 0080).
 func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*muster.TokenRecord, string, error) {
 	var faults []muster.Fault
-	var foreign []muster.Scope // what by does not carry
+	machine, foreign := by.Operator == "", false
 	if g.Days < 1 || time.Duration(g.Days)*24*time.Hour > longestToken {
 		faults = append(faults, muster.Fault{Pointer: "/days", Code: "range", Detail: "1 to 400 days"})
 	}
@@ -178,22 +181,21 @@ func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*mu
 	for _, sc := range g.Scopes {
 		if !slices.Contains(muster.Scopes, sc) {
 			faults = append(faults, muster.Fault{Pointer: "/scopes", Code: "unknown_scope", Detail: "no such scope"})
-		} else if by.Operator != "" && !by.May(sc) {
-			foreign = append(foreign, sc)
 		}
+		foreign = foreign || !machine && !by.May(sc)
 	}
 	if len(g.Name) > maxName {
 		faults = append(faults, muster.Fault{Pointer: "/name", Code: "length", Detail: "at most 100 bytes"})
 	}
-	if faults != nil {
+	switch {
+	case faults != nil:
 		return nil, "", muster.Invalid(faults...)
+	case foreign:
+		return nil, "", errNotCarried
 	}
 	secret := "muster_" + s.Mode + "_" + newSecret()
 	var r *muster.TokenRecord
 	err := s.DB.InTx(ctx, func(tx Tx) error {
-		if err := unheard(ctx, tx, by, foreign); err != nil {
-			return err
-		}
 		all, err := tx.Operators(ctx)
 		if err != nil {
 			return err
@@ -209,15 +211,11 @@ func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*mu
 		if err := tx.PutToken(ctx, r); err != nil {
 			return err
 		}
-		actor := by.Operator
-		if actor == "" {
-			actor = g.Operator
+		made := created{What: "created", For: g.Operator, Scopes: g.Scopes}
+		if machine {
+			made.From = "machine"
 		}
-		_, err = s.Journal.Enter(ctx, tx, tlog.Token, actor, muster.Ref{Kind: "token", ID: r.ID},
-			struct {
-				What   string         `json:"what"`
-				Scopes []muster.Scope `json:"scopes"`
-			}{"created", g.Scopes})
+		_, err = s.Journal.Enter(ctx, tx, tlog.Token, by.Operator, muster.Ref{Kind: "token", ID: r.ID}, made)
 		return err
 	})
 	if err != nil {
@@ -226,29 +224,18 @@ func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*mu
 	return r, secret, nil
 }
 
-// unheard lets through scopes that no token ever carried: they came with a release, and
-// the first token, which had every scope of its time, has none of them. Whoever makes
-// tokens grants such a one once; from then on its carriers do.
-func unheard(ctx context.Context, tx Tx, by muster.Principal, scopes []muster.Scope) error {
-	if len(scopes) == 0 {
-		return nil
-	}
-	ever, err := tx.Tokens(ctx, "")
-	if err != nil {
-		return err
-	}
-	for _, t := range ever {
-		if slices.ContainsFunc(t.Scopes, func(s muster.Scope) bool { return slices.Contains(scopes, s) }) {
-			return errNotCarried
-		}
-	}
-	if !by.May(muster.ScopeOperators) {
-		return errNotCarried
-	}
-	return nil
+// created is the body of a new token's entry.
+type created struct {
+	What   string         `json:"what"`
+	For    string         `json:"for"`            // operator whose token it is
+	From   string         `json:"from,omitempty"` // machine: nobody's token asked for it
+	Scopes []muster.Scope `json:"scopes"`
 }
 
-var errNotCarried = muster.Errorf(muster.CodeForbidden, "nobody grants a scope that they do not carry")
+var errNotCarried = &muster.Error{
+	Code: muster.CodeForbidden, Message: "nobody grants a scope that they do not carry",
+	Hint: "whoever carries it grants it; one that came with a release: muster operator grant, on the machine itself",
+}
 
 // Principal is who a token's secret stands for, now. CodeUnauthorized without a
 // reason where it is unknown, expired or revoked, or its operator is disabled.

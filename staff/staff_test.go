@@ -95,8 +95,9 @@ func TestNobodyGrantsWhatTheyDoNotCarry(t *testing.T) {
 	b.token(little, b.Anna.Operator, muster.ScopeRead)
 }
 
-// A scope that came with a release is in no token: without this nobody could ever have it.
-func TestScopeOfANewReleaseIsGrantedOnce(t *testing.T) {
+// A scope that came with a release is in no token, and no token leads to it: only the
+// machine's own command line does.
+func TestScopeOfANewReleaseComesFromTheMachine(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	old := slices.DeleteFunc(slices.Clone(muster.Scopes), func(s muster.Scope) bool { return s == muster.ScopeKeys })
@@ -105,18 +106,37 @@ func TestScopeOfANewReleaseIsGrantedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	makes := muster.Principal{Operator: b.Bea.Operator, Scopes: []muster.Scope{muster.ScopeOperators}}
-	grant := func(by muster.Principal, s muster.Scope) error {
-		_, _, err := b.Staff.Create(b.Context(), by, staff.Grant{Operator: by.Operator, Name: "x", Scopes: []muster.Scope{s}, Days: 1})
-		return err
+	grant := staff.Grant{Operator: b.Bea.Operator, Name: "x", Scopes: []muster.Scope{muster.ScopeKeys}, Days: 1}
+	refused := func(by muster.Principal) {
+		t.Helper()
+		_, _, err := b.Staff.Create(b.Context(), by, grant)
+		b.fails(err, muster.CodeForbidden)
 	}
-	b.fails(grant(makes, muster.ScopeReveal), muster.CodeForbidden)
-	reads := muster.Principal{Operator: b.Bea.Operator, Scopes: []muster.Scope{muster.ScopeRead}}
-	b.fails(grant(reads, muster.ScopeKeys), muster.CodeForbidden)
-	if err := grant(anna, muster.ScopeKeys); err != nil {
+	refused(anna) // who makes tokens
+	r, secret, err := b.Staff.Create(b.Context(), muster.Principal{}, grant)
+	if err != nil {
 		t.Fatal(err)
 	}
-	b.fails(grant(makes, muster.ScopeKeys), muster.CodeForbidden)
+	if p, err := b.Staff.Principal(b.Context(), secret); err != nil || p.Operator != b.Bea.Operator || !p.May(muster.ScopeKeys) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	refused(anna) // that somebody has it changes nothing, nor that nobody has it any more
+	if err := b.Staff.Revoke(b.Context(), b.Anna.Operator, r.ID); err != nil {
+		t.Fatal(err)
+	}
+	refused(anna)
+	got := b.entries("token")
+	want := " " + r.ID + ` {"what":"created","for":"` + b.Bea.Operator + `","from":"machine","scopes":["keys:write"]}`
+	if !slices.Contains(got, want) {
+		t.Errorf("the entries are %q, want %q among them", got, want)
+	}
+	if strings.Contains(got[0], "machine") {
+		t.Errorf("a token that Anna made: %q", got[0])
+	}
+	grant.Operator = "opr_nobody"
+	_, _, err = b.Staff.Create(b.Context(), muster.Principal{}, grant)
+	b.fails(err, muster.CodeInvalid, "/operator unknown")
+	b.Clean()
 }
 
 func TestGrantsThatAreRefused(t *testing.T) {

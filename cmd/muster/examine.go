@@ -245,6 +245,7 @@ func (d *doctor) operators(ctx context.Context, tx *store.Tx, now time.Time) err
 	}
 	active, good := 0, 0
 	last := time.Time{}
+	carried := map[muster.Scope]bool{}
 	for _, o := range all {
 		if !o.Disabled.IsZero() {
 			continue
@@ -257,6 +258,9 @@ func (d *doctor) operators(ctx context.Context, tx *store.Tx, now time.Time) err
 		for _, k := range tokens {
 			if k.Revoked.IsZero() && k.Expires.After(now) {
 				good++
+				for _, s := range k.Scopes {
+					carried[s] = true
+				}
 				if k.Expires.After(last) {
 					last = k.Expires
 				}
@@ -265,13 +269,22 @@ func (d *doctor) operators(ctx context.Context, tx *store.Tx, now time.Time) err
 	}
 	switch {
 	case good == 0:
-		d.note("operators", fail, "no token is good any more", "no one can sign in: restore, or make the deployment anew")
+		d.note("operators", fail, "no token is good any more", "muster operator grant OPERATOR --all-scopes, on this machine")
 	case last.Sub(now) < soonExpires:
 		d.note("operators", warn, "the last good token runs out at "+when(last), "muster token create, while it is good")
 	case active == 1:
 		d.note("operators", warn, "one operator: what takes two waits for the solo delay", "muster operator add")
 	default:
 		d.note("operators", fine, fmt.Sprintf("%d operators, %d good tokens", active, good), "")
+	}
+	var lost []string
+	for _, s := range muster.Scopes {
+		if good > 0 && !carried[s] {
+			lost = append(lost, string(s))
+		}
+	}
+	if lost != nil { // no fault: a release brought them, or nobody is to have them
+		d.note("scopes", fine, "no good token carries "+strings.Join(lost, ", "), "muster operator grant, if somebody is to have them")
 	}
 	return nil
 }

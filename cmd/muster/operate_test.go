@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/internal/previous"
 )
 
@@ -96,6 +97,16 @@ func TestOperatePageHasEveryVariable(t *testing.T) {
 	sameNames(t, "variable", firstCells(text), program)
 }
 
+func TestOperatePageHasEveryScope(t *testing.T) {
+	t.Parallel()
+	var program []string
+	for _, s := range muster.Scopes {
+		program = append(program, string(s))
+	}
+	_, text, _ := strings.Cut(section(t, operate(t), "## Operators and tokens"), "| scope |")
+	sameNames(t, "scope", firstCells(text), program)
+}
+
 // TestOperatePageNamesCommandsThatExist holds every `muster ...` on the page,
 // in blocks and in the text, against the command line.
 func TestOperatePageNamesCommandsThatExist(t *testing.T) {
@@ -168,7 +179,8 @@ until muster-0.1.0 operator list --token-file ada.token >/dev/null 2>&1; do slee
 ` + apply + `muster-0.1.0 apply one.ndjson --token-file ada.token
 `
 	out := d.run(blocks(t, section(t, page, "## Upgrade"), 3), begin,
-		"reads back and opens", "clean: every leaf has its record", "newer than this program", "restored: what was acknowledged")
+		"reads back and opens", "clean: every leaf has its record", "newer than this program", "restored: what was acknowledged",
+		"no good token carries", "in keys.token", "no key turns")
 	if n := strings.Count(out, "clean: every leaf has its record"); n != 2 {
 		t.Errorf("%d audits were clean, of two", n)
 	}

@@ -13,10 +13,11 @@ import (
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/api"
 	"github.com/muster-cip/muster/staff"
+	"github.com/muster-cip/muster/store"
 )
 
 func newOperator(t terminal) *cobra.Command {
-	return group("operator", "Operators: the named people on staff", newOperatorAdd(t), newOperatorList(t), newOperatorDisable(t))
+	return group("operator", "Operators: the named people on staff", newOperatorAdd(t), newOperatorList(t), newOperatorDisable(t), newOperatorGrant(t))
 }
 
 func newOperatorAdd(t terminal) *cobra.Command {
@@ -77,6 +78,73 @@ func newOperatorDisable(t terminal) *cobra.Command {
 	return cmd
 }
 
+func newOperatorGrant(t terminal) *cobra.Command {
+	var g staff.Grant
+	var scopes []string
+	var every, asJSON bool
+	var config, out string
+	cmd := &cobra.Command{
+		Use: "grant OPERATOR --name NAME --scope SCOPE", Short: "Make a token on this machine, also with scopes that nobody carries", Args: cobra.ExactArgs(1),
+		Long: "Make OPERATOR (id or name) a token without asking for one: the stores are opened (on SQLite stop the server\n" +
+			"first). It is for the scopes that a release brings, which no token has, and for when no token is good any\n" +
+			"more. The log says that it was made on the machine.\n\nScopes: " + scopeNames(),
+	}
+	configFlag(cmd, &config)
+	f := cmd.Flags()
+	f.StringVar(&g.Name, "name", "", "what it is for")
+	f.StringSliceVar(&scopes, "scope", nil, "what it may do; repeat")
+	f.BoolVar(&every, "all-scopes", false, "every scope that there is")
+	f.IntVar(&g.Days, "days", 90, "lifetime")
+	f.StringVar(&out, "out", "", "new file for the secret, instead of printing it")
+	f.BoolVar(&asJSON, "json", false, "for programs")
+	need(cmd, "name")
+	cmd.MarkFlagsMutuallyExclusive("scope", "all-scopes")
+	cmd.MarkFlagsOneRequired("scope", "all-scopes")
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		if g.Scopes, err = scopesOf(scopes); err != nil {
+			return err
+		}
+		if every {
+			g.Scopes = muster.Scopes
+		}
+		return withHouse(cmd.Context(), t, config, func(h *house) error {
+			if g.Operator, err = h.operatorOf(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			file, err := newSecretFile(out)
+			if err != nil {
+				return err
+			}
+			defer file.discard()
+			r, secret, err := h.staff.Create(cmd.Context(), muster.Principal{}, g)
+			if err != nil {
+				return err
+			}
+			return printToken(t, asJSON, out, file, api.Token{
+				Token: r.ID, Operator: r.Operator, Name: r.Name, Scopes: r.Scopes, Made: r.Made, Expires: r.Expires, Secret: secret,
+			})
+		})
+	}
+	return cmd
+}
+
+// operatorOf finds an operator by id or name.
+func (h *house) operatorOf(ctx context.Context, who string) (id string, err error) {
+	err = h.db.View(ctx, func(tx *store.Tx) error {
+		all, err := tx.Operators(ctx)
+		for _, o := range all {
+			if o.ID == who || o.Name == who {
+				id = o.ID
+			}
+		}
+		return err
+	})
+	if err == nil && id == "" {
+		err = muster.Errorf(muster.CodeNotFound, "there is no operator of that id or name")
+	}
+	return id, err
+}
+
 // act posts to an action of one thing that answers with nothing.
 func (r *remote) act(ctx context.Context, before, name, after string, body any, done string) error {
 	c, err := r.client()
@@ -121,16 +189,23 @@ func newTokenCreate(t terminal) *cobra.Command {
 	need(cmd, "name")
 	cmd.MarkFlagsMutuallyExclusive("scope", "all-scopes")
 	cmd.MarkFlagsOneRequired("scope", "all-scopes")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		for _, s := range scopes {
-			if !slices.Contains(muster.Scopes, muster.Scope(s)) {
-				return usageError{fmt.Errorf("there is no scope %q\n  scopes: %s", s, scopeNames())}
-			}
-			g.Scopes = append(g.Scopes, muster.Scope(s))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if g.Scopes, err = scopesOf(scopes); err != nil {
+			return err
 		}
 		return r.createToken(cmd.Context(), g, every, out)
 	}
 	return cmd
+}
+
+func scopesOf(names []string) (all []muster.Scope, err error) {
+	for _, s := range names {
+		if !slices.Contains(muster.Scopes, muster.Scope(s)) {
+			return nil, usageError{fmt.Errorf("there is no scope %q\n  scopes: %s", s, scopeNames())}
+		}
+		all = append(all, muster.Scope(s))
+	}
+	return all, nil
 }
 
 func (r *remote) createToken(ctx context.Context, g staff.Grant, every bool, out string) error {
@@ -159,21 +234,26 @@ func (r *remote) createToken(ctx context.Context, g staff.Grant, every bool, out
 	if _, err := c.call(ctx, http.MethodPost, "/v1/tokens", g, &made); err != nil {
 		return err
 	}
+	return printToken(r.terminal, r.json, out, file, made)
+}
+
+// printToken prints a token that was made, or keeps its secret in the file of out.
+func printToken(t terminal, asJSON bool, out string, file *secretOut, made api.Token) error {
 	if out != "" {
 		if err := file.keep(made.Secret); err != nil {
 			return err
 		}
 		made.Secret = ""
 	}
-	if r.json {
-		return printJSON(r.out, made)
+	if asJSON {
+		return printJSON(t.out, made)
 	}
 	if out != "" {
-		_, err = fmt.Fprintf(r.out, "%s until %s, in %s\n", made.Token, when(made.Expires), out)
+		_, err := fmt.Fprintf(t.out, "%s until %s, in %s\n", made.Token, when(made.Expires), out)
 		return err
 	}
-	fmt.Fprintf(r.err, "%s until %s. Its secret, shown this once:\n", made.Token, when(made.Expires))
-	_, err = fmt.Fprintln(r.out, made.Secret)
+	fmt.Fprintf(t.err, "%s until %s. Its secret, shown this once:\n", made.Token, when(made.Expires))
+	_, err := fmt.Fprintln(t.out, made.Secret)
 	return err
 }
 
