@@ -7,6 +7,9 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/muster-cip/muster"
 )
 
 // Node is one element of an XML file, with what is in it.
@@ -72,6 +75,36 @@ func Elements(f File, text []byte, root string, want []string, each func(*Node))
 		}
 	}
 	return nil
+}
+
+// Whole reads an XML file whose elements want are an entry each, and whose root says
+// in an attribute when it was made, RFC 3339. An entry whose number an earlier one has
+// is kept under another.
+func Whole(f File, text []byte, ed *Edition, root, made string, want []string, entry func(*Node) muster.ListEntry) (*Edition, error) {
+	ids := IDs{}
+	if err := Elements(f, text, root, want, func(n *Node) {
+		if n.Name == root {
+			ed.AsOf, _ = time.Parse(time.RFC3339, n.Attr(made))
+			ed.AsOf = ed.AsOf.UTC().Truncate(time.Second)
+			return
+		}
+		ed.Rows++
+		e := entry(n)
+		if e.ID == "" || len(e.Names) == 0 {
+			ed.Broken.Add(f.Path, n.Line, "an entry without reference number or name")
+			return
+		}
+		if was := e.ID; ids.Take(&e) {
+			ed.Note("%s:%d: an earlier entry has the number %s; kept as %s", f.Path, n.Line, was, e.ID)
+		}
+		ed.Entries = append(ed.Entries, e)
+	}); err != nil {
+		return nil, err
+	}
+	if ed.Rows == 0 {
+		return nil, Refused(f.Path, "no entry is in it")
+	}
+	return ed, nil
 }
 
 var errEncoding = errors.New("wrong encoding")

@@ -162,34 +162,21 @@ func newPolicyApprove(t terminal) *cobra.Command {
 	cmd := &cobra.Command{Use: "approve ACTIVATION", Short: "Approve an activation, as another operator", Args: cobra.ExactArgs(1)}
 	r := remoteFlags(cmd, t)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := segment(args[0])
-		if err != nil {
-			return err
-		}
-		return r.activation(cmd.Context(), "/v1/packs/activations/"+id+"/approval", nil)
+		return r.activation(cmd.Context(), "/v1/packs/activations/{}/approval", nil, args[0])
 	}
 	return cmd
 }
 
 // activation posts, and prints the activation that comes back.
-func (r *remote) activation(ctx context.Context, path string, body any) error {
-	c, err := r.client()
-	if err != nil {
+func (r *remote) activation(ctx context.Context, path string, body any, names ...string) error {
+	return printOne(ctx, r, http.MethodPost, path, body, func(a *api.Activation) (err error) {
+		if a.Approver == "" {
+			_, err = fmt.Fprintf(r.out, "%s proposed: %s waits for another operator\nNext, as that operator:\n\n  muster policy approve %s\n", a.Activation, a.Pack, a.Activation)
+		} else {
+			_, err = fmt.Fprintf(r.out, "%s approved: %s %s from %s on\n", a.Activation, a.Pack, does(*a), when(a.Effective))
+		}
 		return err
-	}
-	var a api.Activation
-	if _, err := c.call(ctx, http.MethodPost, path, body, &a); err != nil {
-		return err
-	}
-	if r.json {
-		return printJSON(r.out, a)
-	}
-	if a.Approver == "" {
-		_, err = fmt.Fprintf(r.out, "%s proposed: %s waits for another operator\nNext, as that operator:\n\n  muster policy approve %s\n", a.Activation, a.Pack, a.Activation)
-		return err
-	}
-	_, err = fmt.Fprintf(r.out, "%s approved: %s %s from %s on\n", a.Activation, a.Pack, does(a), when(a.Effective))
-	return err
+	}, names...)
 }
 
 // does is what a pack does under an activation.

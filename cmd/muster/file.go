@@ -43,22 +43,9 @@ func newApplicationShow(t terminal) *cobra.Command {
 	cmd := &cobra.Command{Use: "show REFERENCE", Short: "Show an application, by reference or id, with what it waits for", Args: cobra.ExactArgs(1)}
 	r := remoteFlags(cmd, t)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := segment(args[0])
-		if err != nil {
-			return err
-		}
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		var v onboard.View
-		if _, err := c.call(cmd.Context(), http.MethodGet, "/v1/applications/"+id, nil, &v); err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, v)
-		}
-		return printApplication(t, &v)
+		return printOne(cmd.Context(), r, http.MethodGet, "/v1/applications/{}", nil, func(v *onboard.View) error {
+			return printApplication(t, v)
+		}, args[0])
 	}
 	return cmd
 }
@@ -125,22 +112,9 @@ func newDecisionShow(t terminal) *cobra.Command {
 	cmd := &cobra.Command{Use: "show DECISION", Short: "Explain a decision: every rule that held, with citation", Args: cobra.ExactArgs(1)}
 	r := remoteFlags(cmd, t)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := segment(args[0])
-		if err != nil {
-			return err
-		}
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		var d muster.Decision
-		if _, err := c.call(cmd.Context(), http.MethodGet, "/v1/decisions/"+id, nil, &d); err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, d)
-		}
-		return printDecision(t, &d)
+		return printOne(cmd.Context(), r, http.MethodGet, "/v1/decisions/{}", nil, func(d *muster.Decision) error {
+			return printDecision(t, d)
+		}, args[0])
 	}
 	return cmd
 }

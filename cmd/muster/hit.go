@@ -54,22 +54,9 @@ func newHitShow(t terminal) *cobra.Command {
 	cmd.Flags().StringVar(&ask.Purpose, "purpose", "review", "why: one that a pack in effect names")
 	need(cmd, "case")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := segment(args[0])
-		if err != nil {
-			return err
-		}
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		var x onboard.HitExplained
-		if _, err := c.call(cmd.Context(), http.MethodPost, "/v1/hits/"+id+"/reveal", ask, &x); err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, x)
-		}
-		return printHit(t, &x)
+		return printOne(cmd.Context(), r, http.MethodPost, "/v1/hits/{}/reveal", ask, func(x *onboard.HitExplained) error {
+			return printHit(t, x)
+		}, args[0])
 	}
 	return cmd
 }
@@ -138,9 +125,6 @@ func newHitResolve(t terminal) *cobra.Command {
 		if err := r.onHit(cmd, id, seen, "/resolution", f, &h); err != nil {
 			return err
 		}
-		if r.json {
-			return printJSON(t.out, h)
-		}
 		words := string(h.State)
 		if h.Proposal != "" {
 			words = "still " + words + ": another operator completes it with the same finding"
@@ -148,8 +132,7 @@ func newHitResolve(t terminal) *cobra.Command {
 		if !h.Due.IsZero() {
 			words += "; it is to be reported by " + when(h.Due)
 		}
-		_, err = fmt.Fprintln(t.out, h.Hit, "is", words)
-		return err
+		return r.said(h, "%s is %s", h.Hit, words)
 	}
 	return cmd
 }
@@ -171,11 +154,7 @@ func newHitReport(t terminal) *cobra.Command {
 		if err := r.onHit(cmd, id, seen, "/report", x, &h); err != nil {
 			return err
 		}
-		if r.json {
-			return printJSON(t.out, h)
-		}
-		_, err = fmt.Fprintln(t.out, h.Hit, "is reported")
-		return err
+		return r.said(h, "%s is reported", h.Hit)
 	}
 	return cmd
 }

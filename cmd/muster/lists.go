@@ -377,39 +377,17 @@ func newListsShow(t terminal) *cobra.Command {
 	r := remoteFlags(cmd, t)
 	cmd.Flags().StringVar(&digest, "snapshot", "", "digest of a snapshot, or its beginning (default: the one in effect)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		list, err := segment(args[0])
-		if err != nil {
-			return err
-		}
 		if len(args) == 2 {
-			entry, err := segment(args[1])
-			if err != nil {
-				return err
-			}
-			var e muster.ListEntry
-			if _, err := c.call(cmd.Context(), http.MethodGet, "/v1/lists/"+list+"/entries/"+entry+query("digest", digest), nil, &e); err != nil {
-				return err
-			}
-			if r.json {
-				return printJSON(t.out, e)
-			}
-			enc := json.NewEncoder(t.out)
-			enc.SetEscapeHTML(false)
-			enc.SetIndent("", "  ")
-			return enc.Encode(e)
+			return printOne(cmd.Context(), r, http.MethodGet, "/v1/lists/{}/entries/{}"+query("digest", digest), nil, func(e *muster.ListEntry) error {
+				enc := json.NewEncoder(t.out)
+				enc.SetEscapeHTML(false)
+				enc.SetIndent("", "  ")
+				return enc.Encode(e)
+			}, args...)
 		}
-		var h api.ListHistory
-		if _, err := c.call(cmd.Context(), http.MethodGet, "/v1/lists/"+list, nil, &h); err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, h)
-		}
-		return printHistory(t, h)
+		return printOne(cmd.Context(), r, http.MethodGet, "/v1/lists/{}", nil, func(h *api.ListHistory) error {
+			return printHistory(t, h)
+		}, args...)
 	}
 	return cmd
 }
@@ -428,7 +406,7 @@ func query(pairs ...string) string {
 	return "?" + q.Encode()
 }
 
-func printHistory(t terminal, h api.ListHistory) error {
+func printHistory(t terminal, h *api.ListHistory) error {
 	var rows [][]string
 	for _, s := range h.Snapshots {
 		rows = append(rows, []string{short(s.Digest), when(s.Made), day(s.AsOf), strconv.Itoa(s.Entries), strconv.Itoa(s.Rows), strconv.Itoa(s.Broken), strconv.Itoa(s.Orphans), s.How, strings.Join(s.Reading.Files, " ")})
@@ -643,21 +621,8 @@ func newListsRollback(t terminal) *cobra.Command {
 
 // listState posts about a list, and prints which snapshot is in effect then.
 func (r *remote) listState(ctx context.Context, list, verb string, body any) error {
-	c, err := r.client()
-	if err != nil {
+	return printOne(ctx, r, http.MethodPost, "/v1/lists/{}"+verb, body, func(s *api.ListState) error {
+		_, err := fmt.Fprintf(r.out, "%s: %s is in effect since %s\n", s.List, cmp.Or(short(s.Digest), "no snapshot"), cmp.Or(when(s.Since), "never"))
 		return err
-	}
-	name, err := segment(list)
-	if err != nil {
-		return err
-	}
-	var s api.ListState
-	if _, err := c.call(ctx, http.MethodPost, "/v1/lists/"+name+verb, body, &s); err != nil {
-		return err
-	}
-	if r.json {
-		return printJSON(r.out, s)
-	}
-	_, err = fmt.Fprintf(r.out, "%s: %s is in effect since %s\n", s.List, cmp.Or(short(s.Digest), "no snapshot"), cmp.Or(when(s.Since), "never"))
-	return err
+	}, list)
 }

@@ -246,36 +246,27 @@ func newMeasureShow(t terminal) *cobra.Command {
 	cmd := &cobra.Command{Use: "show MEASURE", Short: "A measure as it stands, and the acts on it", Args: cobra.ExactArgs(1)}
 	r := remoteFlags(cmd, t)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := segment(args[0])
-		if err != nil {
-			return err
-		}
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		var m register.MeasureStanding
-		if _, err := c.call(cmd.Context(), http.MethodGet, "/v1/measures/"+id, nil, &m); err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, m)
-		}
-		fmt.Fprintf(t.out, "%s: %s\n%s (%s)\n%s, %s to %s\n%d accounts come under it, %d licences\n\n", m.Measure, printable(m.Title), printable(m.Citation), m.Status, m.State, when(m.Starts), when(m.Ends), m.Accounts, m.Licences)
-		var rows [][]string
-		for _, a := range m.Acts {
-			state := "waits for another operator"
-			switch {
-			case !a.Done.IsZero():
-				state = fmt.Sprintf("done: %d of %d accounts match", a.Matched, a.Seen)
-			case !a.Approved.IsZero():
-				state = fmt.Sprintf("at work: %d accounts seen, %d match", a.Seen, a.Matched)
-			}
-			rows = append(rows, []string{a.ID, a.Kind, state, when(cmp.Or(a.From, a.At)), when(a.Until), a.Proposer, a.Approver})
-		}
-		return table(t.out, "no acts", []string{"ACT", "KIND", "STATE", "FROM", "UNTIL", "PROPOSER", "APPROVER"}, rows)
+		return printOne(cmd.Context(), r, http.MethodGet, "/v1/measures/{}", nil, func(m *register.MeasureStanding) error {
+			return printMeasure(t, m)
+		}, args[0])
 	}
 	return cmd
+}
+
+func printMeasure(t terminal, m *register.MeasureStanding) error {
+	fmt.Fprintf(t.out, "%s: %s\n%s (%s)\n%s, %s to %s\n%d accounts come under it, %d licences\n\n", m.Measure, printable(m.Title), printable(m.Citation), m.Status, m.State, when(m.Starts), when(m.Ends), m.Accounts, m.Licences)
+	var rows [][]string
+	for _, a := range m.Acts {
+		state := "waits for another operator"
+		switch {
+		case !a.Done.IsZero():
+			state = fmt.Sprintf("done: %d of %d accounts match", a.Matched, a.Seen)
+		case !a.Approved.IsZero():
+			state = fmt.Sprintf("at work: %d accounts seen, %d match", a.Seen, a.Matched)
+		}
+		rows = append(rows, []string{a.ID, a.Kind, state, when(cmp.Or(a.From, a.At)), when(a.Until), a.Proposer, a.Approver})
+	}
+	return table(t.out, "no acts", []string{"ACT", "KIND", "STATE", "FROM", "UNTIL", "PROPOSER", "APPROVER"}, rows)
 }
 
 func newMeasureAccounts(t terminal) *cobra.Command {
@@ -359,34 +350,26 @@ func newMeasureNotice(t terminal) *cobra.Command {
 	cmd := &cobra.Command{Use: "notice ACCOUNT", Short: "What a customer is told of measures on an account", Args: cobra.ExactArgs(1)}
 	r := remoteFlags(cmd, t)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		account, err := segment(args[0])
-		if err != nil {
-			return err
-		}
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		var l list[register.MeasureNotice]
-		if _, err := c.call(cmd.Context(), http.MethodGet, "/v1/accounts/"+account+"/measures", nil, &l); err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, l)
-		}
-		for _, n := range l.Items {
-			fmt.Fprintf(t.out, "%s, %s, %s to %s\n%s (%s)\n", n.Measure, n.Phase, when(n.From), when(n.Until), printable(n.Citation), n.Status)
-			for line := range strings.Lines(n.Words) {
-				fmt.Fprintln(t.out, printable(strings.TrimSuffix(line, "\n")))
-			}
-			fmt.Fprintln(t.out)
-		}
-		if len(l.Items) == 0 {
-			_, err = fmt.Fprintln(t.out, "no measures")
-		}
-		return err
+		return printOne(cmd.Context(), r, http.MethodGet, "/v1/accounts/{}/measures", nil, func(l *list[register.MeasureNotice]) error {
+			return printNotices(t, l.Items)
+		}, args[0])
 	}
 	return cmd
+}
+
+func printNotices(t terminal, all []register.MeasureNotice) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(t.out, "no measures")
+		return err
+	}
+	for _, n := range all {
+		fmt.Fprintf(t.out, "%s, %s, %s to %s\n%s (%s)\n", n.Measure, n.Phase, when(n.From), when(n.Until), printable(n.Citation), n.Status)
+		for line := range strings.Lines(n.Words) {
+			fmt.Fprintln(t.out, printable(strings.TrimSuffix(line, "\n")))
+		}
+		fmt.Fprintln(t.out)
+	}
+	return nil
 }
 
 func newMeasureAppeal(t terminal) *cobra.Command {
@@ -396,23 +379,10 @@ func newMeasureAppeal(t terminal) *cobra.Command {
 	}
 	r := remoteFlags(cmd, t)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		account, err := segment(args[0])
-		if err != nil {
+		return printOne(cmd.Context(), r, http.MethodPost, "/v1/accounts/{}/appeals", map[string]string{"measure": args[1]}, func(v *api.Review) error {
+			_, err := fmt.Fprintf(t.out, "%s waits for a person\n", v.Review)
 			return err
-		}
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		var v api.Review
-		if _, err := c.call(cmd.Context(), http.MethodPost, "/v1/accounts/"+account+"/appeals", map[string]string{"measure": args[1]}, &v); err != nil {
-			return err
-		}
-		if r.json {
-			return printJSON(t.out, v)
-		}
-		_, err = fmt.Fprintf(t.out, "%s waits for a person\n", v.Review)
-		return err
+		}, args[0])
 	}
 	return cmd
 }

@@ -135,6 +135,30 @@ func segment(name string) (string, error) {
 	return url.PathEscape(name), nil
 }
 
+// printOne calls the API and prints its answer: as people read it, or JSON for programs.
+// Each {} of the path is one of names, which a person typed.
+func printOne[T any](ctx context.Context, r *remote, method, path string, body any, print func(*T) error, names ...string) error {
+	for _, name := range names {
+		s, err := segment(name)
+		if err != nil {
+			return err
+		}
+		path = strings.Replace(path, "{}", s, 1)
+	}
+	c, err := r.client()
+	if err != nil {
+		return err
+	}
+	var v T
+	if _, err := c.call(ctx, method, path, body, &v); err != nil {
+		return err
+	}
+	if r.json {
+		return printJSON(r.out, v)
+	}
+	return print(&v)
+}
+
 // columns are how a list looks to people.
 type columns[T any] struct {
 	none string // what stands for a list without items
@@ -160,4 +184,13 @@ func printList[T any](ctx context.Context, r *remote, path string, query url.Val
 		rows = append(rows, to.row(&l.Items[i]))
 	}
 	return table(r.out, to.none, to.head, rows)
+}
+
+// said prints an answer: JSON for programs, a sentence for people.
+func (r *remote) said(v any, format string, args ...any) error {
+	if r.json {
+		return printJSON(r.out, v)
+	}
+	_, err := fmt.Fprintf(r.out, format+"\n", args...)
+	return err
 }

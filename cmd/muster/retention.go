@@ -159,15 +159,6 @@ func newHoldPlace(t terminal) *cobra.Command {
 	return cmd
 }
 
-// said prints an answer: JSON for programs, a sentence for people.
-func (r *remote) said(v any, format string, args ...any) error {
-	if r.json {
-		return printJSON(r.out, v)
-	}
-	_, err := fmt.Fprintf(r.out, format+"\n", args...)
-	return err
-}
-
 func newHoldList(t terminal) *cobra.Command {
 	var every bool
 	cmd := &cobra.Command{Use: "list", Short: "List holds", Args: cobra.NoArgs}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -90,15 +89,11 @@ func newReviewResolve(t terminal) *cobra.Command {
 		if _, err := c.call(cmd.Context(), http.MethodPost, "/v1/reviews/"+id+"/resolution", f, &v, "If-Match", strconv.Quote(strconv.FormatInt(seen, 10))); err != nil {
 			return err
 		}
-		if r.json {
-			return printJSON(t.out, v)
-		}
 		words := v.State
 		if v.State == muster.ReviewProposed {
 			words = "proposed: another operator completes it with the same finding"
 		}
-		_, err = fmt.Fprintln(t.out, v.Review, "is", words)
-		return err
+		return r.said(v, "%s is %s", v.Review, words)
 	}
 	return cmd
 }

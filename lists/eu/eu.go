@@ -8,7 +8,6 @@ package eu
 
 import (
 	"strings"
-	"time"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/lists"
@@ -23,31 +22,7 @@ const Root = "export"
 // Read reads the file.
 func Read(f lists.File, text []byte) (*lists.Edition, error) {
 	ed := &lists.Edition{List: FSF, Format: "eu-xml", Files: []string{f.Path}}
-	ids := lists.IDs{}
-	err := lists.Elements(f, text, Root, []string{"sanctionEntity"}, func(n *lists.Node) {
-		if n.Name == Root {
-			ed.AsOf, _ = time.Parse(time.RFC3339, n.Attr("generationDate"))
-			ed.AsOf = ed.AsOf.UTC().Truncate(time.Second)
-			return
-		}
-		ed.Rows++
-		e := entry(n)
-		if e.ID == "" || len(e.Names) == 0 {
-			ed.Broken.Add(f.Path, n.Line, "an entry without reference number or name")
-			return
-		}
-		if was := e.ID; ids.Take(&e) {
-			ed.Note("%s:%d: an earlier entry has the number %s; kept as %s", f.Path, n.Line, was, e.ID)
-		}
-		ed.Entries = append(ed.Entries, e)
-	})
-	if err != nil {
-		return nil, err
-	}
-	if ed.Rows == 0 {
-		return nil, lists.Refused(f.Path, "no entry is in it")
-	}
-	return ed, nil
+	return lists.Whole(f, text, ed, Root, "generationDate", []string{"sanctionEntity"}, entry)
 }
 
 func entry(n *lists.Node) muster.ListEntry {
