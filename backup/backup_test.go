@@ -63,6 +63,20 @@ func (b *bundle) make(s *Store, content []byte) (*Copy, *Writer) {
 	return c, w
 }
 
+// makeAt makes a copy of one file that is read in parts.
+func (b *bundle) makeAt(s *Store, size int64, r io.ReaderAt) (*Copy, error) {
+	b.Helper()
+	b.at = b.at.Add(time.Second)
+	w, err := s.Begin(b.at, "v1", []age.Recipient{b.id.Recipient()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := w.AddAt(b.Context(), "x.db", size, r); err != nil {
+		return nil, err
+	}
+	return w.Finish()
+}
+
 func (b *bundle) read(s *Store, c *Copy) ([]byte, error) {
 	var out bytes.Buffer
 	err := s.Read(b.Context(), &c.Files[0], []age.Identity{b.id}, &out)
@@ -81,14 +95,21 @@ func TestWhatGoesInComesOut(t *testing.T) {
 	s := b.open()
 	rapid.Check(t, func(t *rapid.T) {
 		content := bytes.Repeat([]byte{rapid.Byte().Draw(t, "byte")}, rapid.SampledFrom([]int{0, 1, partBytes - 1, partBytes, partBytes + 1, 2*partBytes + 7}).Draw(t, "size"))
-		c, w := b.make(s, content)
-		if c, err := b.open().Copy(c.Name); err != nil {
+		// Written, and read in parts.
+		written, w := b.make(s, content)
+		read, err := b.makeAt(s, int64(len(content)), bytes.NewReader(content))
+		if err != nil {
 			t.Fatal(err)
-		} else if got, err := b.read(s, c); err != nil || !bytes.Equal(got, content) {
-			t.Fatalf("%d bytes of %d, %v", len(got), len(content), err)
 		}
-		if w.Parts != (len(content)+partBytes-1)/partBytes {
-			t.Fatalf("%d parts of %d bytes", w.Parts, len(content))
+		for _, c := range []*Copy{written, read} {
+			if c, err := b.open().Copy(c.Name); err != nil {
+				t.Fatal(err)
+			} else if got, err := b.read(s, c); err != nil || !bytes.Equal(got, content) {
+				t.Fatalf("%d bytes of %d, %v", len(got), len(content), err)
+			}
+		}
+		if w.Parts != (len(content)+partBytes-1)/partBytes || len(read.Files[0].Parts) != w.Parts {
+			t.Fatalf("%d and %d parts of %d bytes", w.Parts, len(read.Files[0].Parts), len(content))
 		}
 	})
 }
@@ -184,6 +205,19 @@ func TestAPartThatCannotBeWrittenEndsTheCopy(t *testing.T) {
 		_, err := w.Write(content)
 		return err
 	}); err == nil || errors.Is(err, context.Canceled) {
+		t.Fatalf("%v", err)
+	}
+	if names, err := s.Copies(); err != nil || len(names) != 0 {
+		t.Fatalf("%v, %v", names, err)
+	}
+}
+
+func TestAFileThatEndsEarlyEndsTheCopy(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := b.open()
+	content := random(20*partBytes + 5)
+	if _, err := b.makeAt(s, int64(len(content))+1, bytes.NewReader(content)); !errors.Is(err, io.EOF) {
 		t.Fatalf("%v", err)
 	}
 	if names, err := s.Copies(); err != nil || len(names) != 0 {

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -33,14 +34,20 @@ type Writer struct {
 	recipients []age.Recipient
 	known      map[string]string // id -> sum, of parts that an earlier copy names
 	copy       Copy
-	buffers    sync.Pool // of *[]byte, each partBytes
-	sealed     sync.Pool // of *bytes.Buffer
+	free       chan *room // as many as parts are made at once, and one that is filled
 
 	mu         sync.Mutex // of what follows
 	made       map[string]*made
 	folders    map[string]bool // in which a part's name is not durable yet
 	Written    int64           // bytes of content that were not there yet
 	Parts, New int
+}
+
+// room is memory in which a part is made. It is used again: clearing as much for
+// each part costs as much as reading it.
+type room struct {
+	content []byte // partBytes of room
+	sealed  bytes.Buffer
 }
 
 // made is a part of this copy; equal ones are made once.
@@ -56,11 +63,10 @@ func (s *Store) Begin(now time.Time, program string, recipients []age.Recipient)
 		return nil, muster.Errorf(muster.CodeInvalid, "a backup is sealed: name at least one recipient")
 	}
 	w := &Writer{s: s, recipients: recipients, known: map[string]string{}, made: map[string]*made{}, folders: map[string]bool{}}
-	w.buffers.New = func() any {
-		b := make([]byte, 0, partBytes)
-		return &b
+	w.free = make(chan *room, atOnce+1)
+	for range cap(w.free) {
+		w.free <- &room{}
 	}
-	w.sealed.New = func() any { return &bytes.Buffer{} }
 	w.copy = Copy{Name: now.UTC().Format(setLayout), Made: now.UTC(), Program: program}
 	last, err := s.Copy("")
 	if err != nil && muster.ErrorCode(err) != muster.CodeNotFound {
@@ -78,15 +84,45 @@ func (s *Store) Begin(now time.Time, program string, recipients []age.Recipient)
 
 // Add adds a file: write writes its content.
 func (w *Writer) Add(ctx context.Context, name string, write func(io.Writer) error) error {
+	return w.add(ctx, name, func(p *parter) error {
+		err := write(p)
+		if err == nil {
+			err = p.cut()
+		}
+		return err
+	})
+}
+
+// AddAt adds a file of that many bytes. Its parts are read by who makes them, several
+// at once: r is asked for whole parts, and for the last one.
+func (w *Writer) AddAt(ctx context.Context, name string, size int64, r io.ReaderAt) error {
+	return w.add(ctx, name, func(p *parter) error {
+		for ; p.size < size; p.size += partBytes {
+			off, n := p.size, min(partBytes, size-p.size)
+			if err := p.begin(w.room(n), func(content []byte) error {
+				if got, err := r.ReadAt(content, off); got < len(content) {
+					return cmp.Or(err, io.ErrUnexpectedEOF)
+				}
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+		p.size = size
+		return nil
+	})
+}
+
+func (w *Writer) add(ctx context.Context, name string, fill func(*parter) error) error {
 	p := &parter{w: w}
 	p.work, p.ctx = errgroup.WithContext(ctx)
 	p.work.SetLimit(atOnce)
-	err := write(p)
-	if err == nil {
-		err = p.cut()
-	}
-	if failed := p.work.Wait(); failed != nil { // of which write has heard at most that it should stop
+	err := fill(p)
+	if failed := p.work.Wait(); failed != nil { // of which fill has heard at most that it should stop
 		err = failed
+	}
+	if p.room != nil {
+		w.free <- p.room
 	}
 	if err != nil {
 		return err
@@ -100,12 +136,22 @@ func (w *Writer) Add(ctx context.Context, name string, write func(io.Writer) err
 	return nil
 }
 
+// room waits for room for n bytes.
+func (w *Writer) room(n int64) *room {
+	r := <-w.free
+	if cap(r.content) == 0 {
+		r.content = make([]byte, partBytes)
+	}
+	r.content = r.content[:n]
+	return r
+}
+
 // parter cuts what is written into parts, which others make.
 type parter struct {
 	ctx   context.Context
 	w     *Writer
 	work  *errgroup.Group
-	buf   *[]byte
+	room  *room // that is being filled
 	size  int64
 	parts []*Part
 }
@@ -113,12 +159,13 @@ type parter struct {
 func (p *parter) Write(b []byte) (int, error) {
 	n := len(b)
 	for len(b) > 0 {
-		if p.buf == nil {
-			p.buf = p.w.buffers.Get().(*[]byte)
+		if p.room == nil {
+			p.room = p.w.room(0)
 		}
-		k := min(len(b), partBytes-len(*p.buf))
-		*p.buf, b = append(*p.buf, b[:k]...), b[k:]
-		if len(*p.buf) == partBytes {
+		at := len(p.room.content)
+		k := min(len(b), partBytes-at)
+		p.room.content, b = append(p.room.content, b[:k]...), b[k:]
+		if at+k == partBytes {
 			if err := p.cut(); err != nil {
 				return 0, err
 			}
@@ -127,32 +174,39 @@ func (p *parter) Write(b []byte) (int, error) {
 	return n, nil
 }
 
+// cut has what was written until here made into a part.
 func (p *parter) cut() error {
+	r := p.room
+	if r == nil {
+		return p.ctx.Err()
+	}
+	p.room = nil
+	p.size += int64(len(r.content))
+	return p.begin(r, func([]byte) error { return nil })
+}
+
+// begin has a part made of what read reads.
+func (p *parter) begin(r *room, read func(content []byte) error) error {
 	if err := p.ctx.Err(); err != nil {
+		p.w.free <- r
 		return err
 	}
-	if p.buf == nil {
-		return nil
-	}
-	content, part := p.buf, &Part{}
-	p.buf, p.parts = nil, append(p.parts, part)
-	p.size += int64(len(*content))
+	part := &Part{}
+	p.parts = append(p.parts, part)
 	p.work.Go(func() (err error) {
-		defer p.w.release(content)
-		*part, err = p.w.part(*content)
+		defer func() { p.w.free <- r }()
+		if err := read(r.content); err != nil {
+			return err
+		}
+		*part, err = p.w.part(r)
 		return err
 	})
 	return nil
 }
 
-func (w *Writer) release(b *[]byte) {
-	*b = (*b)[:0]
-	w.buffers.Put(b)
-}
-
 // part makes a part, or finds that it is there.
-func (w *Writer) part(content []byte) (Part, error) {
-	id := w.s.name(content)
+func (w *Writer) part(r *room) (Part, error) {
+	id := w.s.name(r.content)
 	w.mu.Lock()
 	m := w.made[id]
 	if m == nil {
@@ -166,17 +220,15 @@ func (w *Writer) part(content []byte) (Part, error) {
 			m.sum = sum
 			return
 		}
-		m.sum, m.err = w.seal(id, content)
+		m.sum, m.err = w.seal(id, r.content, &r.sealed)
 	})
 	return Part{id, m.sum}, m.err
 }
 
 // seal writes a part, synced but for its name, and reads it back.
-func (w *Writer) seal(id string, content []byte) (string, error) {
-	sealed := w.sealed.Get().(*bytes.Buffer)
-	defer w.sealed.Put(sealed)
+func (w *Writer) seal(id string, content []byte, sealed *bytes.Buffer) (string, error) {
 	sealed.Reset()
-	sealed.Grow(len(content) + 64<<10) // what sealing adds: a header for each recipient, tags
+	sealed.Grow(partBytes + 64<<10) // what sealing adds: a header for each recipient, tags
 	a, err := age.Encrypt(sealed, w.recipients...)
 	if err != nil {
 		return "", err

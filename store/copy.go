@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"io"
 	"runtime"
 	"strconv"
 	"strings"
@@ -15,33 +14,6 @@ import (
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/ledger"
 )
-
-// CopySQLite writes a SQLite file as it is at one instant, page by page, while another
-// process may write it: a reader does not keep the writer out. What equal pages give
-// is equal, so that copies of a file that changed little are little apart.
-func CopySQLite(ctx context.Context, path string, w io.Writer) error {
-	c, err := newSQLiteConn(path, true)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	n := 0
-	if err := c.query(ctx, `SELECT data FROM sqlite_dbpage ORDER BY pgno`, nil, func(r row) error {
-		if err := contextError(ctx); err != nil {
-			return err
-		}
-		page, _ := r.(sqliteRow)[0].([]byte)
-		n++
-		_, err := w.Write(page)
-		return err
-	}); err != nil {
-		return err
-	}
-	if n == 0 {
-		return muster.Errorf(muster.CodeUnavailable, "the store at %s is empty", path)
-	}
-	return nil
-}
 
 // CheckSQLite reads every table and index of a SQLite file and says whether they hold
 // together; each table by itself, on as many cores as there are.

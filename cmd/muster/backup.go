@@ -129,7 +129,11 @@ func makeBackup(ctx context.Context, t terminal, c Config, config, kind, dir str
 	}
 	add := w.Add
 	sqlite := func(name, path string) error {
-		return add(ctx, name, func(w io.Writer) error { return store.CopySQLite(ctx, path, w) })
+		now, err := store.OpenSnapshot(ctx, path)
+		if err != nil {
+			return err
+		}
+		return errors.Join(w.AddAt(ctx, name, now.Size(), now), now.Close())
 	}
 	dump := func(name, dsnFile string) error {
 		return add(ctx, name, func(w io.Writer) error { return pgDump(ctx, dsnFile, w) })
