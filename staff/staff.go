@@ -165,13 +165,8 @@ type Grant struct {
 	Days     int            `json:"days" minimum:"1" maximum:"400" doc:"lifetime"`
 }
 
-// Create makes a token and returns its secret, which nobody can see again. by may grant
-// no scope that they do not carry, whatever anybody else carries. The zero Principal is
-// the machine's own command line, which holds the stores and the root key: it makes the
-// first token, and one with the scopes that a release brings (decision 0080).
-func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*muster.TokenRecord, string, error) {
+func (g *Grant) check() error {
 	var faults []muster.Fault
-	machine, foreign := by.Operator == "", false
 	if g.Days < 1 || time.Duration(g.Days)*24*time.Hour > longestToken {
 		faults = append(faults, muster.Fault{Pointer: "/days", Code: "range", Detail: "1 to 400 days"})
 	}
@@ -182,17 +177,41 @@ func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*mu
 		if !slices.Contains(muster.Scopes, sc) {
 			faults = append(faults, muster.Fault{Pointer: "/scopes", Code: "unknown_scope", Detail: "no such scope"})
 		}
-		foreign = foreign || !machine && !by.May(sc)
 	}
 	if len(g.Name) > maxName {
 		faults = append(faults, muster.Fault{Pointer: "/name", Code: "length", Detail: "at most 100 bytes"})
 	}
-	switch {
-	case faults != nil:
-		return nil, "", muster.Invalid(faults...)
-	case foreign:
-		return nil, "", errNotCarried
+	if faults != nil {
+		return muster.Invalid(faults...)
 	}
+	return nil
+}
+
+// Create makes a token and returns its secret, which nobody can see again. by grants no
+// scope that they do not carry, whatever anybody else carries.
+func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*muster.TokenRecord, string, error) {
+	if err := g.check(); err != nil {
+		return nil, "", err
+	}
+	for _, sc := range g.Scopes {
+		if !by.May(sc) {
+			return nil, "", errNotCarried
+		}
+	}
+	return s.newToken(ctx, by.Operator, "", g)
+}
+
+// CreateOnMachine is Create for the machine's own command line, which holds the stores
+// and the root key: it makes the first token, and one with the scopes that a release
+// brings (decision 0080). Its entry names no operator as the maker.
+func (s *Service) CreateOnMachine(ctx context.Context, g Grant) (*muster.TokenRecord, string, error) {
+	if err := g.check(); err != nil {
+		return nil, "", err
+	}
+	return s.newToken(ctx, "", "machine", g)
+}
+
+func (s *Service) newToken(ctx context.Context, by, from string, g Grant) (*muster.TokenRecord, string, error) {
 	secret := "muster_" + s.Mode + "_" + newSecret()
 	var r *muster.TokenRecord
 	err := s.DB.InTx(ctx, func(tx Tx) error {
@@ -211,11 +230,8 @@ func (s *Service) Create(ctx context.Context, by muster.Principal, g Grant) (*mu
 		if err := tx.PutToken(ctx, r); err != nil {
 			return err
 		}
-		made := created{What: "created", For: g.Operator, Scopes: g.Scopes}
-		if machine {
-			made.From = "machine"
-		}
-		_, err = s.Journal.Enter(ctx, tx, tlog.Token, by.Operator, muster.Ref{Kind: "token", ID: r.ID}, made)
+		_, err = s.Journal.Enter(ctx, tx, tlog.Token, by, muster.Ref{Kind: "token", ID: r.ID},
+			created{What: "created", For: g.Operator, From: from, Scopes: g.Scopes})
 		return err
 	})
 	if err != nil {

@@ -113,7 +113,8 @@ func TestScopeOfANewReleaseComesFromTheMachine(t *testing.T) {
 		b.fails(err, muster.CodeForbidden)
 	}
 	refused(anna) // who makes tokens
-	r, secret, err := b.Staff.Create(b.Context(), muster.Principal{}, grant)
+	refused(muster.Principal{})
+	r, secret, err := b.Staff.CreateOnMachine(b.Context(), grant)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +135,7 @@ func TestScopeOfANewReleaseComesFromTheMachine(t *testing.T) {
 		t.Errorf("a token that Anna made: %q", got[0])
 	}
 	grant.Operator = "opr_nobody"
-	_, _, err = b.Staff.Create(b.Context(), muster.Principal{}, grant)
+	_, _, err = b.Staff.CreateOnMachine(b.Context(), grant)
 	b.fails(err, muster.CodeInvalid, "/operator unknown")
 	b.Clean()
 }

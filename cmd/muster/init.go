@@ -249,7 +249,7 @@ func (h *house) first(ctx context.Context, operator string, chosen []*policy.Pac
 	} else if o, err = h.staff.Add(ctx, "", operator); err != nil {
 		return "", err
 	}
-	if _, token, err = h.staff.Create(ctx, muster.Principal{}, staff.Grant{
+	if _, token, err = h.staff.CreateOnMachine(ctx, staff.Grant{
 		Operator: o.ID, Name: "first", Scopes: muster.Scopes, Days: 90,
 	}); err != nil {
 		return "", err

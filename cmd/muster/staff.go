@@ -116,7 +116,7 @@ func newOperatorGrant(t terminal) *cobra.Command {
 				return err
 			}
 			defer file.discard()
-			r, secret, err := h.staff.Create(cmd.Context(), muster.Principal{}, g)
+			r, secret, err := h.staff.CreateOnMachine(cmd.Context(), g)
 			if err != nil {
 				return err
 			}
