@@ -31,6 +31,7 @@ type Books interface {
 	Rows(ctx context.Context, from, to int64) ([]Row, error)
 	Leafless(ctx context.Context, limit int) ([]string, error) // records that no leaf names
 	Head(ctx context.Context) ([]byte, error)
+	Handovers(ctx context.Context) ([]muster.Handover, error) // of the log's key, oldest first
 }
 
 // Audit is what was looked at and what was found.
@@ -40,6 +41,8 @@ type Audit struct {
 	ByType     map[string]int `json:"by_type"`    // leaves
 	Tombstoned int            `json:"tombstoned"` // leaves whose record was erased, and a tombstone says so
 	Findings   []string       `json:"findings"`   // what is wrong; ids only
+
+	handed map[string]int64 // digests of hand-overs that leaves commit to, and the leaf
 }
 
 // Clean reports whether nothing was found.
@@ -52,10 +55,16 @@ const (
 )
 
 // Audit checks the whole log against the store, and the tiles against the leaves:
-// every leaf has its record and commits to it, every record has its leaf, and the
-// signed head is the head of these leaves.
+// every leaf has its record and commits to it, every record has its leaf, the signed
+// head is the head of these leaves, and hand-overs of the log's key have their leaves and
+// lead to a key that signs now.
 func (j *Journal) Audit(ctx context.Context, books Books, tiles tlog.TileStore, keys ...note.Verifier) (*Audit, error) {
-	a := &Audit{ByType: map[string]int{}, Findings: []string{}}
+	a := &Audit{ByType: map[string]int{}, Findings: []string{}, handed: map[string]int64{}}
+	// Hand-overs before the size: the leaf of one that is made meanwhile may not be seen.
+	handovers, err := books.Handovers(ctx)
+	if err != nil {
+		return nil, err
+	}
 	// The head before the size: while others append and publish, a head read later
 	// would cover leaves that the audit did not see.
 	signed, err := books.Head(ctx)
@@ -90,7 +99,10 @@ func (j *Journal) Audit(ctx context.Context, books Books, tiles tlog.TileStore, 
 	for _, id := range leafless {
 		a.find("%s: no leaf names it", id)
 	}
-	return a, a.auditHead(ctx, signed, books, tiles, keys)
+	if err := a.auditHead(ctx, signed, books, tiles, keys); err != nil {
+		return nil, err
+	}
+	return a, a.auditHandovers(ctx, handovers, signed, books, tiles, keys)
 }
 
 func (a *Audit) find(format string, args ...any) {
@@ -117,7 +129,9 @@ func (j *Journal) auditRow(a *Audit, r *Row, want int64, covered map[int64]bool,
 	case r.Decision != nil:
 		err = j.checkDecision(leaf, r.Decision)
 	case r.Entry != nil:
-		err = j.checkEntry(leaf, r.Entry)
+		if err = j.checkEntry(leaf, r.Entry); err == nil && leaf.Type == tlog.Key {
+			a.turned(r)
+		}
 	case r.Ref == "" && (leaf.Type == tlog.Tombstone || leaf.Type == tlog.Repair): // says all there is to say
 	default:
 		missing[r.Index] = "its record is missing and no tombstone says why"

@@ -27,6 +27,8 @@ type Tx interface {
 
 // Rotations are turns under way, and those that ended.
 type Rotations interface {
+	Handovers(ctx context.Context) ([]muster.Handover, error)
+	PutHandover(ctx context.Context, h muster.Handover) error
 	Rotation(ctx context.Context, id string) (*muster.Rotation, error)
 	Rotations(ctx context.Context, ended bool, limit int) ([]*muster.Rotation, error) // newest first
 	PutRotation(ctx context.Context, r *muster.Rotation) error                        // CodeConflict: another turn of that name is under way
@@ -56,9 +58,8 @@ type Book interface {
 
 // Log is the transparency log, whose key others hold.
 type Log interface {
-	// HandOver keeps a hand-over from the key in use to the version that waits. It may
-	// be called again.
-	HandOver(ctx context.Context) error
+	// HandOver signs a hand-over from the key in use to the version that waits.
+	HandOver(ctx context.Context) (muster.Handover, error)
 	// SignedBy reports whether the newest head carries a signature of that version.
 	SignedBy(ctx context.Context, version int) (bool, error)
 }
@@ -199,19 +200,15 @@ func (s *Service) job(r *muster.Rotation, now time.Time) *muster.Job {
 	return &muster.Job{ID: muster.NewID("job_", now), Kind: muster.JobRotate, Ref: r.ID, RunAt: now}
 }
 
-// turned is the body of a turn's entry.
-type turned struct {
-	What    string         `json:"what"` // begun | finish | done
-	Targets map[string]int `json:"targets,omitempty"`
-	Rows    int64          `json:"rows,omitempty"` // brought up to the new version
-	Went    int64          `json:"went,omitempty"` // that nothing could bring up to it
-}
-
 func (s *Service) enter(ctx context.Context, tx Tx, by string, r *muster.Rotation, what string) error {
 	if r.Name == nameEpoch {
 		return nil // it has entries of its own
 	}
-	_, err := s.Journal.Enter(ctx, tx, tlog.Key, by, muster.Ref{Kind: "rotation", ID: r.ID}, turned{what, r.Targets, r.Done, r.Left})
+	return s.journal(ctx, tx, by, r, journal.Turned{What: what, Targets: r.Targets, Rows: r.Done, Went: r.Left})
+}
+
+func (s *Service) journal(ctx context.Context, tx Tx, by string, r *muster.Rotation, body journal.Turned) error {
+	_, err := s.Journal.Enter(ctx, tx, tlog.Key, by, muster.Ref{Kind: journal.AboutTurn, ID: r.ID}, body)
 	return err
 }
 

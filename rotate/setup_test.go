@@ -63,6 +63,7 @@ func setup(t *testing.T, o roomtest.Options) *bundle {
 		Settle: settle, Quarantine: 7 * 24 * time.Hour,
 	}
 	b.turns = rotate.New(b.config)
+	b.Publisher.Keys = b.logKeys
 	return b
 }
 
@@ -76,21 +77,50 @@ func (s shelf) Reindex(ctx context.Context, session *vault.Session, after string
 // handing is the log of a test; cmd/muster tries the real one.
 type handing struct{ b *bundle }
 
-func (h *handing) HandOver(ctx context.Context) error {
+func (h *handing) HandOver(ctx context.Context) (muster.Handover, error) {
 	signers, err := h.b.Vault.LogSigners("test.muster.example/log")
 	if err != nil || len(signers) != 2 {
-		return fmt.Errorf("%d signers: %w", len(signers), err)
+		return muster.Handover{}, fmt.Errorf("%d signers: %w", len(signers), err)
 	}
-	note, err := tlog.SignHandover(tlog.Checkpoint{}, signers[1].Public, signers[0], signers[1])
+	head, err := h.b.Publisher.Publish(ctx)
 	if err != nil {
-		return err
+		return muster.Handover{}, err
 	}
-	return h.b.DB.InTx(ctx, func(tx *store.Tx) error {
-		return tx.PutHandover(ctx, muster.Handover{KeyVersion: signers[0].Version, Public: signers[0].Public, Note: note, Made: tx.Now()})
-	})
+	note, err := tlog.SignHandover(head, signers[1].Public, signers[0], signers[1])
+	return muster.Handover{KeyVersion: signers[0].Version, Public: signers[0].Public, Note: note}, err
 }
 
-func (h *handing) SignedBy(context.Context, int) (bool, error) { return true, nil }
+func (h *handing) SignedBy(ctx context.Context, version int) (bool, error) {
+	head, err := h.b.Publisher.Publish(ctx)
+	if err != nil {
+		return false, err
+	}
+	keys, err := h.b.logKeys()
+	if err != nil || len(keys.Verifiers) != 2 {
+		return false, fmt.Errorf("%d keys: %w", len(keys.Verifiers), err)
+	}
+	if keys.Signers[1].(vault.LogSigner).Version != version {
+		return false, fmt.Errorf("version %d does not wait", version)
+	}
+	_, err = tlog.OpenCheckpoint(head.Signed, keys.Verifiers[1])
+	return err == nil, nil
+}
+
+// logKeys are those of the log that the vault has.
+func (b *bundle) logKeys() (keys tlog.Keys, err error) {
+	signers, err := b.Vault.LogSigners("test.muster.example/log")
+	if err != nil {
+		return keys, err
+	}
+	for _, s := range signers {
+		v, err := tlog.NewLogVerifier(s.Public)
+		if err != nil {
+			return keys, err
+		}
+		keys.Signers, keys.Verifiers = append(keys.Signers, s), append(keys.Verifiers, v)
+	}
+	return keys, nil
+}
 
 // step takes the jobs of turns that are due, and tries each once. It returns the
 // first error, and whether there were any.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/journal"
 	"github.com/muster-cip/muster/vault"
 )
 
@@ -83,12 +84,15 @@ func (w *work) advance(ctx context.Context) (wait time.Duration, err error) {
 		if err := w.Vault.Prepare(ctx, to); err != nil {
 			return 0, err
 		}
+		var with func(Tx) error
 		if w.r.Name == "log" {
-			if err := w.Log.HandOver(ctx); err != nil {
+			h, err := w.Log.HandOver(ctx)
+			if err != nil {
 				return 0, err
 			}
+			with = func(tx Tx) error { return w.handOver(ctx, tx, h) }
 		}
-		return 0, w.to(ctx, muster.RotationKnown, max(w.Settle, w.r.Overlap), nil)
+		return 0, w.to(ctx, muster.RotationKnown, max(w.Settle, w.r.Overlap), with)
 	case muster.RotationKnown:
 		if w.r.Name == "log" {
 			// A head without the new signature would be nobody's once the old key is gone.
@@ -191,6 +195,16 @@ func (w *work) epoch(ctx context.Context) error {
 	}
 	w.r.Targets = map[string]int{nameEpoch: epoch}
 	return w.done(ctx)
+}
+
+// handOver keeps a hand-over of the log's key, with a leaf that commits to it: neither
+// is there without the other, which the audit of the log holds them to.
+func (w *work) handOver(ctx context.Context, tx Tx, h muster.Handover) error {
+	h.Made = tx.Now()
+	if err := tx.PutHandover(ctx, h); err != nil {
+		return err
+	}
+	return w.journal(ctx, tx, "", w.r, journal.Turned{What: journal.HandedOver, Targets: w.r.Targets, Handover: journal.HandoverDigest(h.Note)})
 }
 
 func (w *work) tokensLeft(ctx context.Context) (n int64, err error) {

@@ -186,9 +186,9 @@ func (tx *Tx) Handovers(ctx context.Context) ([]muster.Handover, error) {
 		`SELECT key_version, public, note, made FROM handovers ORDER BY key_version`)
 }
 
-// PutHandover keeps one; one that is there stays.
+// PutHandover keeps one. CodeConflict: that version was handed over already.
 func (tx *Tx) PutHandover(ctx context.Context, h muster.Handover) error {
-	return tx.exec(ctx, nil, `INSERT INTO handovers (key_version, public, note, made) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+	return tx.exec(ctx, nil, `INSERT INTO handovers (key_version, public, note, made) VALUES (?, ?, ?, ?)`,
 		h.KeyVersion, h.Public, h.Note, h.Made)
 }
 

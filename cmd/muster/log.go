@@ -114,7 +114,7 @@ func newLogAudit(t terminal) *cobra.Command {
 	var path string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "audit", Short: "Check the whole log against the store, and its tiles against the leaves", Args: cobra.NoArgs,
+		Use: "audit", Short: "Check the whole log against the store, its tiles, and the hand-overs of its key", Args: cobra.NoArgs,
 		Long: "Opens the stores under the process lock: on SQLite, stop the server first.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := readConfig(path)

@@ -159,6 +159,10 @@ func (r *reads) Head(ctx context.Context) ([]byte, error) {
 	return view(ctx, r.db, func(tx *store.Tx) ([]byte, error) { return tx.Head(ctx) })
 }
 
+func (r *reads) Handovers(ctx context.Context) ([]muster.Handover, error) {
+	return r.db.LogHandovers(ctx)
+}
+
 // answers keeps the answers to writes under their idempotency keys (api.Idempotency).
 type answers struct{ db *store.DB }
 

@@ -70,26 +70,21 @@ func (s shelf) Reindex(ctx context.Context, session *vault.Session, after string
 type handing struct{ h *house }
 
 // HandOver signs the newest head, with the name of the next key in it, with both.
-func (l handing) HandOver(ctx context.Context) error {
+func (l handing) HandOver(ctx context.Context) (muster.Handover, error) {
 	cp, err := l.h.book.Publish(ctx)
 	if err != nil {
-		return err
+		return muster.Handover{}, err
 	}
 	signers, err := l.h.vault.LogSigners(l.h.meta.Origin)
 	if err != nil {
-		return err
+		return muster.Handover{}, err
 	}
 	if len(signers) != 2 {
-		return muster.Errorf(muster.CodeInternal, "there are not two keys of the log to hand over from and to")
+		return muster.Handover{}, muster.Errorf(muster.CodeInternal, "there are not two keys of the log to hand over from and to")
 	}
 	old, next := signers[0], signers[1]
 	note, err := tlog.SignHandover(cp, next.Public, old, next)
-	if err != nil {
-		return err
-	}
-	return l.h.db.InTx(ctx, func(tx *store.Tx) error {
-		return tx.PutHandover(ctx, muster.Handover{KeyVersion: old.Version, Public: old.Public, Note: note, Made: tx.Now()})
-	})
+	return muster.Handover{KeyVersion: old.Version, Public: old.Public, Note: note}, err
 }
 
 // SignedBy reports whether the newest head is signed by a version of the key.

@@ -350,6 +350,11 @@ func (r Reads) LogSize(ctx context.Context) (int64, error) { return r.DB.Log().S
 // Head is the signed head.
 func (r Reads) Head(ctx context.Context) ([]byte, error) { return r.DB.Log().Head(ctx) }
 
+// Handovers are of the log's key.
+func (r Reads) Handovers(ctx context.Context) ([]muster.Handover, error) {
+	return r.DB.LogHandovers(ctx)
+}
+
 // Leafless lists records without a leaf.
 func (r Reads) Leafless(ctx context.Context, limit int) ([]string, error) {
 	return read(ctx, r.DB, func(ctx context.Context, tx *store.Tx) ([]string, error) { return tx.Leafless(ctx, limit) })
