@@ -181,7 +181,10 @@ test_release() {
 
 need 'components' components
 need 'tools' build_tools
-step 'static build' static_build
+need 'static build' static_build
+export MUSTER_BINARY=$tools/muster # for the tests that run the program as its users do
+# With the race detector each process sleeps a second before it ends, of which the tests start hundreds.
+export GORACE="atexit_sleep_ms=0 ${GORACE:-}"
 step 'format' format
 step 'vet' vet
 step 'staticcheck' staticcheck

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster/api"
+	"github.com/muster-cip/muster/internal/built"
 	"github.com/muster-cip/muster/internal/pgtest"
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/packs"
@@ -90,7 +91,7 @@ func (none) Open(dst, _, sealed, _ []byte) ([]byte, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	binary, err := build(dir, "-overlay", filepath.Join(dir, "overlay.json"))
+	binary, err := built.Build(dir, "-overlay", filepath.Join(dir, "overlay.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,6 +72,7 @@ func (d *deployment) importing(p *process, file string) *exec.Cmd {
 // TestAnImportIsKilled kills the server, or the command, in the middle of an import
 // again and again: nothing is lost and nothing is there twice.
 func TestAnImportIsKilled(t *testing.T) {
+	t.Parallel()
 	for _, postgres := range []bool{false, true} {
 		t.Run(map[bool]string{false: "SQLite", true: "PostgreSQL"}[postgres], func(t *testing.T) {
 			t.Parallel()

@@ -209,6 +209,7 @@ func (l *load) killed(r *rand.Rand, p *process) {
 }
 
 func TestKilledOnSQLite(t *testing.T) {
+	t.Parallel()
 	d := setup{}.make(t)
 	l, r := newLoad(t, 7), dice(t)
 	p := d.start(nil)
@@ -232,6 +233,7 @@ func TestKilledOnSQLite(t *testing.T) {
 }
 
 func TestOneOfTwoKilledOnPostgreSQL(t *testing.T) {
+	t.Parallel()
 	d := setup{postgres: true}.make(t)
 	l, r := newLoad(t, 8), dice(t)
 	servers := []*process{d.beside(0), d.beside(1)}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-cip/muster/internal/built"
 	"github.com/muster-cip/muster/internal/pgtest"
 	"github.com/muster-cip/muster/internal/previous"
 	"github.com/muster-cip/muster/synthetic"
@@ -24,10 +25,7 @@ type window struct {
 // on working on it. Nobody is answered with one of the 500s, and nothing is lost.
 func TestRollingUpgrade(t *testing.T) {
 	t.Parallel()
-	next, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
+	next := built.Program(t)
 	f := newFleet(t, 43, setup{binary: previous.Build(t)})
 	f.patience = time.Minute // nobody is stopped: whoever does not answer is at fault
 	f.begin()

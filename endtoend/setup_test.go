@@ -6,64 +6,45 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
+	"flag"
 	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/muster-cip/muster/internal/built"
 	"github.com/muster-cip/muster/internal/pgtest"
 	"github.com/muster-cip/muster/internal/previous"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Run(builder{m})) }
-
-// builder removes the program after the last test.
-type builder struct{ m *testing.M }
-
-func (b builder) Run() int {
-	defer func() {
-		if dir := built.Load(); dir != nil {
-			os.RemoveAll(*dir)
+func TestMain(m *testing.M) {
+	flag.Parse()
+	atOnce := flag.Lookup("test.parallel")
+	if cores, _ := strconv.Atoi(atOnce.Value.String()); cores < 4 { // they wait for processes more than they work
+		if err := atOnce.Value.Set("4"); err != nil {
+			panic(err)
 		}
-	}()
-	return previous.Run(b.m)
+	}
+	os.Exit(pgtest.Run(binaries{m}))
 }
 
-// program is the one binary of the test run: built, or that of MUSTER_BINARY.
-var program = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("MUSTER_BINARY"); path != "" {
-		return path, nil
-	}
-	dir, err := os.MkdirTemp("", "muster-endtoend")
-	if err != nil {
-		return "", err
-	}
-	built.Store(&dir)
-	return build(dir)
-})
+// binaries removes the programs after the last test.
+type binaries struct{ *testing.M }
 
-var built atomic.Pointer[string] // where program was built
+func (b binaries) Run() int { return previous.Run(ours(b)) }
 
-// build builds the program into dir; flags go to go build.
-func build(dir string, flags ...string) (string, error) {
-	path := filepath.Join(dir, "muster")
-	c := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), "../cmd/muster")...)
-	c.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := c.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-}
+type ours struct{ *testing.M }
+
+func (o ours) Run() int { return built.Run(o.M) }
 
 // soak runs the long versions.
 func soak() bool { return os.Getenv("MUSTER_SOAK") != "" }
@@ -110,11 +91,7 @@ var tokenLine = regexp.MustCompile(`(?m)^\s+(muster_(?:production|sandbox)_\S+)$
 func (s setup) make(t testing.TB) *deployment {
 	t.Helper()
 	if s.binary == "" {
-		p, err := program()
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.binary = p
+		s.binary = built.Program(t)
 	}
 	d := &deployment{TB: t, binary: s.binary, dir: t.TempDir()}
 	args := []string{"init", "--dir", filepath.Join(d.dir, "deployment"), "--listen", "127.0.0.1:0", "--mode", cmp.Or(s.mode, "production"), "--origin", "endtoend.example/log"}

@@ -23,6 +23,7 @@ import (
 // TestTwoProcessesOnPostgreSQL: two servers on one pair of databases are one
 // deployment, whichever is asked.
 func TestTwoProcessesOnPostgreSQL(t *testing.T) {
+	t.Parallel()
 	d := setup{postgres: true, solo: "1s"}.make(t)
 	a, b := d.beside(0), d.beside(1)
 	w := &watcher{T: t, servers: []*client{a.client, b.client}}

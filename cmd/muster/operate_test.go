@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/internal/built"
 	"github.com/muster-cip/muster/internal/previous"
 )
 
@@ -219,9 +220,8 @@ func newDrill(t *testing.T) *drill {
 		t.Skip("bash is missing")
 	}
 	d := &drill{T: t, bash: bash, dir: t.TempDir(), bin: t.TempDir()}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(d.bin, "muster"), ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := os.Symlink(built.Program(t), filepath.Join(d.bin, "muster")); err != nil {
+		t.Fatal(err)
 	}
 	return d
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/muster-cip/muster/internal/built"
 	"github.com/muster-cip/muster/internal/pgtest"
 	"github.com/muster-cip/muster/internal/previous"
 	"github.com/muster-cip/muster/packs"
@@ -26,11 +27,15 @@ import (
 // TestMain lets a session call this very binary as muster.
 func TestMain(m *testing.M) { testscript.Main(withServer{m}, map[string]func(){"muster": main}) }
 
-// withServer stops the PostgreSQL that tests started, and removes the release before
-// this one that they built.
+// withServer stops the PostgreSQL that tests started, and removes the programs that
+// they built.
 type withServer struct{ *testing.M }
 
-func (w withServer) Run() int { return previous.Run(onPostgres(w)) }
+func (w withServer) Run() int { return previous.Run(ours(w)) }
+
+type ours struct{ *testing.M }
+
+func (o ours) Run() int { return built.Run(onPostgres(o)) }
 
 type onPostgres struct{ *testing.M }
 
@@ -92,6 +97,8 @@ func sessionsWith(t *testing.T, more func(*testscript.Env) error) testscript.Par
 				e.Setenv(name, at)
 			}
 			e.Setenv("SHARED", shared)
+			// With the race detector a process sleeps a second before it ends: four hundred of them do here.
+			e.Setenv("GORACE", "atexit_sleep_ms=0")
 			e.Setenv("TODAY", time.Now().UTC().Format(time.DateOnly))
 			e.Setenv("LATER", time.Now().UTC().AddDate(0, 0, 300).Format(time.DateOnly))
 			if more == nil {

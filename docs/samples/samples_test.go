@@ -16,8 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-cip/muster/internal/built"
 	"github.com/muster-cip/muster/outbound"
 )
+
+func TestMain(m *testing.M) { os.Exit(built.Run(m)) }
 
 // language is how a language's samples are run.
 type language struct {
@@ -189,14 +192,13 @@ func TestPageShowsTheSamples(t *testing.T) {
 func sandbox(t *testing.T) (server, token string) {
 	t.Helper()
 	dir := t.TempDir()
-	bin := filepath.Join(dir, "muster")
+	bin := built.Program(t)
 	run := func(name string, args ...string) {
 		t.Helper()
 		if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	run("go", "build", "-o", bin, "../../cmd/muster")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
