@@ -41,6 +41,7 @@ var conformance = []struct {
 	{"records come back as they went in", recordsComeBack},
 	{"what is not there is not found", notFound},
 	{"an older version is stale and changes nothing", staleVersions},
+	{"an older version undoes what was written beside it", staleUndoes},
 	{"of 64 posts of one reference one is taken", uniqueReferences},
 	{"a transaction that fails undoes itself alone", isolation},
 	{"a failed write ends its transaction", poisoned},
@@ -301,6 +302,35 @@ func staleVersions(b *bundle) {
 	same(b, r, func(ctx context.Context, tx *store.Tx) (*muster.CustomerRecord, error) {
 		return tx.Customer(ctx, "cus_1")
 	})
+}
+
+// staleUndoes: that a row was overtaken shows with the commit at the earliest, where
+// nothing was read after it. Nothing of the transaction is kept, nor of its leaves.
+func staleUndoes(b *bundle) {
+	ctx := b.Context()
+	r := &muster.CustomerRecord{ID: "cus_1", Kind: muster.Individual}
+	b.tx(func(tx *store.Tx) error { return tx.PutCustomer(ctx, r) })
+	old := *r
+	b.tx(func(tx *store.Tx) error { return tx.PutCustomer(ctx, r) })
+	for name, fn := range map[string]func(tx *store.Tx, beside *muster.CustomerRecord) error{
+		"before": func(tx *store.Tx, beside *muster.CustomerRecord) error {
+			stale := old
+			return errors.Join(tx.PutCustomer(ctx, &stale), tx.PutCustomer(ctx, beside), tx.Append(ctx, []byte("leaf"), ""))
+		},
+		"after": func(tx *store.Tx, beside *muster.CustomerRecord) error {
+			stale := old
+			return errors.Join(tx.PutCustomer(ctx, beside), tx.Append(ctx, []byte("leaf"), ""), tx.PutCustomer(ctx, &stale))
+		},
+	} {
+		id := "cus_" + name
+		b.fails(muster.CodeStale, func(tx *store.Tx) error {
+			return fn(tx, &muster.CustomerRecord{ID: id, Kind: muster.Individual})
+		})
+		b.fails(muster.CodeNotFound, func(tx *store.Tx) error { _, err := tx.Customer(ctx, id); return err })
+	}
+	if n, err := b.db.Log().Size(ctx); err != nil || n != 0 {
+		b.Errorf("%d leaves were kept, %v", n, err)
+	}
 }
 
 // post writes what an application does where its reference is new, as package onboard does.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +23,8 @@ import (
 // PostgreSQL: any number of processes. Transactions are READ COMMITTED: what people
 // edit carries versions, names are unique, and a fn whose write shows that a row was
 // overtaken runs again. Writes wait in the process and go out with the next read or
-// with the commit, so that a group costs few round trips.
+// with the commit, so that a group costs few round trips; those that must affect a row
+// go out before it.
 
 type postgres struct {
 	write, read *pgxpool.Pool
@@ -391,6 +393,13 @@ func (c *postgresConn) commit(ctx context.Context, t *tail) error {
 	if !c.open && len(c.waiting) == 1 && len(leaves)+len(t.gate) == 0 {
 		c.reset() // nothing but BEGIN
 		return nil
+	}
+	// The server takes no offence at a statement that affects no row, and would go on to
+	// the COMMIT behind it: what must affect one has done so before COMMIT goes out.
+	if slices.ContainsFunc(c.waiting, func(none error) bool { return none != nil }) {
+		if err := c.flush(ctx); err != nil {
+			return err
+		}
 	}
 	if len(leaves) > 0 {
 		bytes, refs := make([][]byte, len(leaves)), make([]string, len(leaves))
