@@ -29,6 +29,7 @@ var RecordClasses = []string{
 // Proof is evidence that may have done what it was for: who is shown to be whom.
 type Proof struct {
 	Customer, Evidence, Subject string // ids
+	Under                       string // id of the key of its details; "" for the subject's
 	Taken                       time.Time
 }
 

@@ -110,8 +110,30 @@ type EvidenceRecord struct {
 	Evidence
 	Application string `json:"application,omitempty"`
 	Sealed      []byte `json:"-"` // details: document type, issuer, number, dates; nil where none
+	Key         string `json:"-"` // id of the key that they are sealed under; "" for their subject's, as v0.1.0 has it
 
 	Dropped time.Time `json:"dropped,omitzero"` // when the details went: dropped after it proved
+}
+
+// SealedUnder is the id of the key of e's details; subject is that of the subject's.
+func (e *EvidenceRecord) SealedUnder(subject string) string {
+	if e.Key != "" {
+		return e.Key
+	}
+	return subject
+}
+
+// SharedEvidence is evidence whose details are sealed under its subject's key.
+type SharedEvidence struct {
+	EvidenceRecord
+	Of SubjectRecord // id, customer, role and key alone
+}
+
+// EvidenceKey is the key of one piece of evidence's details, as the main store knows it.
+type EvidenceKey struct {
+	ID       string
+	Customer string // "" where the evidence is gone
+	Stray    bool   // it is in use, and there is nothing that it opens
 }
 
 // DecisionRecord is a decision on file.

@@ -119,7 +119,20 @@ func below(err error, at string) error {
 	return muster.Invalid(faults...)
 }
 
-// adopt makes a customer ready to be written: keys are those of its subjects, in turn.
+// keysFor is how many keys a customer takes: one for each person, one for each piece
+// of evidence of which something was seen.
+func (x *stated) keysFor() int {
+	n := len(x.checked.Subjects)
+	for i := range x.book.Evidence {
+		if len(x.book.Evidence[i].Details) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// adopt makes a customer ready to be written: keys are those of its subjects, in turn,
+// then those of its evidence.
 // Nothing is written, so it may be done for many at once.
 func (s *Service) adopt(x *stated, keys []vault.Key, by string, r *muster.ImportRecord, now time.Time) (*adoption, error) {
 	app := x.checked.Application
@@ -129,7 +142,7 @@ func (s *Service) adopt(x *stated, keys []vault.Key, by string, r *muster.Import
 		customer: muster.NewID(muster.PrefixCustomer, now),
 	}
 	salt := tlog.NewSalt()
-	if err := s.draftSubjects(d, keys, split(app, salt), now); err != nil {
+	if err := s.draftSubjects(d, keys[:len(x.checked.Subjects)], split(app, salt), now); err != nil {
 		return nil, err
 	}
 	a.subjects, a.claims = d.subjects, d.claims
@@ -142,7 +155,7 @@ func (s *Service) adopt(x *stated, keys []vault.Key, by string, r *muster.Import
 	f := s.newFile(d, now)
 	standings(a, f, x.book, now)
 	a.customer, a.app, a.accounts = f.customer, f.app, f.accounts
-	if err := s.adoptEvidence(a, f, x.book, by); err != nil {
+	if err := s.adoptEvidence(a, f, x.book, keys[len(x.checked.Subjects):], by); err != nil {
 		return nil, err
 	}
 	f.settle(d.facts, eventAdopted, s.Mode, now)
@@ -200,8 +213,8 @@ func endOf(accounts []*muster.AccountRecord, now time.Time) (end time.Time) {
 	return end
 }
 
-// adoptEvidence seals what was seen before.
-func (s *Service) adoptEvidence(a *adoption, f *file, c *book.Customer, by string) error {
+// adoptEvidence seals what was seen before, each with a key of its own.
+func (s *Service) adoptEvidence(a *adoption, f *file, c *book.Customer, keys []vault.Key, by string) error {
 	for i := range c.Evidence {
 		e := &c.Evidence[i]
 		at := slices.IndexFunc(a.subjects, func(r *muster.SubjectRecord) bool { return r.Pointer == subjectPointer(e) })
@@ -210,9 +223,9 @@ func (s *Service) adoptEvidence(a *adoption, f *file, c *book.Customer, by strin
 			Attributes: e.Attributes, Shows: e.Shows, Assurance: e.Assurance, At: e.At.Time, Expires: e.Expires.Time, Producer: by,
 		}}
 		if len(e.Details) > 0 {
-			var err error
-			place := vault.Place{Subject: r.Subject, Record: r.ID, Field: "details"}
-			if r.Sealed, err = s.Vault.Seal(f.keys[r.Subject], place, e.Details); err != nil {
+			own := keys[0]
+			keys = keys[1:]
+			if err := s.sealDetails(own, r, e.Details); err != nil {
 				return err
 			}
 		}

@@ -297,7 +297,7 @@ func (w *copyWork) items() (items []vault.Item) {
 	}
 	for _, e := range w.evidence {
 		if len(e.Sealed) > 0 {
-			items = append(items, vault.Item{KeyID: w.subject.Key, Place: detailsPlace(e), Sealed: e.Sealed})
+			items = append(items, detailsItem(e, w.subject.Key))
 		}
 	}
 	return items

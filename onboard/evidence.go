@@ -25,7 +25,7 @@ type Found struct {
 	Evidence muster.Evidence
 	Details  []byte     // what was seen, to be sealed; nil for nothing
 	Kind     vault.Kind // of the value below
-	Value    string     // for the blind index: issuer, type and number of a document; "" for none
+	Value    string     // for the blind index: issuer, type and number of a document; "" for none, as where there are no details
 }
 
 // Recorded is a method whose input staff write down.
@@ -269,7 +269,7 @@ func (s *Service) Respond(ctx context.Context, by muster.Principal, challenge, t
 		if err != nil {
 			return nil, err
 		}
-		return s.add(ctx, tx, f, subject, &Found{Evidence: *e}, nil)
+		return s.add(ctx, tx, f, &Found{Evidence: *e}, vault.Key{}, nil)
 	})
 }
 
@@ -279,6 +279,7 @@ func (s *Service) Record(ctx context.Context, by muster.Principal, id string, in
 	if !ok {
 		return nil, unknownMethod()
 	}
+	var own vault.Key // taken once, however often the transaction runs
 	return s.change(ctx, id, func(tx Tx, f *file) (*Answer, error) {
 		if err := f.mustBeOpen("evidence"); err != nil {
 			return nil, err
@@ -301,25 +302,30 @@ func (s *Service) Record(ctx context.Context, by muster.Principal, id string, in
 		if err != nil {
 			return nil, err
 		}
+		if found.Details != nil && own.ID() == "" {
+			if own, err = s.Vault.TakeKey(ctx); err != nil {
+				return nil, err
+			}
+		}
 		var fresh digests
 		if found.Value != "" {
-			if err := tx.AddIndex(ctx, s.indexRow(value{found.Kind, found.Value}, subject, f.keys[subject.ID], tx.Now())); err != nil {
+			v, shared := value{found.Kind, found.Value}, f.keys[subject.ID]
+			if err := s.indexOwn(ctx, tx, v, subject, own, shared, f.evidence, tx.Now()); err != nil {
 				return nil, err
 			}
 			if subject.Role == muster.RoleCustomer {
 				fresh = digests{found.Kind: s.Vault.Digests(found.Kind, normaliser, found.Value)}
 			}
 		}
-		return s.add(ctx, tx, f, subject, found, fresh)
+		return s.add(ctx, tx, f, found, own, fresh)
 	})
 }
 
-// add writes evidence and decides anew.
-func (s *Service) add(ctx context.Context, tx Tx, f *file, subject *muster.SubjectRecord, found *Found, fresh digests) (*Answer, error) {
+// add writes evidence, what was seen under a key of its own, and decides anew.
+func (s *Service) add(ctx context.Context, tx Tx, f *file, found *Found, own vault.Key, fresh digests) (*Answer, error) {
 	e := &muster.EvidenceRecord{Evidence: found.Evidence, Application: f.app.ID}
 	if found.Details != nil {
-		var err error
-		if e.Sealed, err = s.Vault.Seal(f.keys[subject.ID], detailsPlace(e), found.Details); err != nil {
+		if err := s.sealDetails(own, e, found.Details); err != nil {
 			return nil, err
 		}
 	}

@@ -119,12 +119,17 @@ type giving struct {
 	keys    map[string]string // by subject id
 }
 
-// open opens a value; nil where its person is erased.
+// open opens a value that is sealed under a person's key; nil where they are erased.
 func (g *giving) open(ctx context.Context, place vault.Place, sealed []byte) (json.RawMessage, error) {
-	if len(sealed) == 0 {
+	return g.item(ctx, vault.Item{KeyID: g.keys[place.Subject], Place: place, Sealed: sealed})
+}
+
+// item opens a value; nil where its key is destroyed.
+func (g *giving) item(ctx context.Context, it vault.Item) (json.RawMessage, error) {
+	if len(it.Sealed) == 0 {
 		return nil, nil
 	}
-	data, err := g.session.Open(ctx, vault.Item{KeyID: g.keys[place.Subject], Place: place, Sealed: sealed})
+	data, err := g.session.Open(ctx, it)
 	if muster.ErrorCode(err) == muster.CodeGone {
 		return nil, nil
 	}
@@ -170,8 +175,11 @@ func (g *giving) found(ctx context.Context, tx Tx, f *File) error {
 	if err != nil {
 		return err
 	}
+	if err := g.session.Warm(ctx, evidenceKeys(evidence)); err != nil {
+		return err
+	}
 	for _, e := range evidence {
-		details, err := g.open(ctx, detailsPlace(e), e.Sealed)
+		details, err := g.item(ctx, detailsItem(e, g.keys[e.Subject]))
 		if err != nil {
 			return err
 		}

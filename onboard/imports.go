@@ -258,22 +258,18 @@ func (s *Service) makeReady(ctx context.Context, c *chunk, by muster.Principal, 
 	if err := s.dropKnown(ctx, c); err != nil || len(c.stated) == 0 {
 		return err
 	}
-	subjects := 0
-	for _, x := range c.stated {
-		subjects += len(x.checked.Subjects)
+	at := make([]int, len(c.stated)+1)
+	for i, x := range c.stated {
+		at[i+1] = at[i] + x.keysFor()
 	}
-	keys, err := s.Vault.MakeKeys(ctx, subjects)
+	keys, err := s.Vault.MakeKeys(ctx, at[len(c.stated)])
 	if err != nil {
 		return err
-	}
-	at := make([]int, len(c.stated))
-	for i := 1; i < len(at); i++ {
-		at[i] = at[i-1] + len(c.stated[i-1].checked.Subjects)
 	}
 	c.taken = make([]*adoption, len(c.stated))
 	return spread(ctx, len(c.stated), importShare, func(i int) (err error) {
 		x := c.stated[i]
-		c.taken[i], err = s.adopt(x, keys[at[i]:at[i]+len(x.checked.Subjects)], by.Operator, r, now)
+		c.taken[i], err = s.adopt(x, keys[at[i]:at[i+1]], by.Operator, r, now)
 		return err
 	})
 }

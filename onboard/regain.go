@@ -56,6 +56,8 @@ func (s *Service) Regain(ctx context.Context, files []*File) (taken int, err err
 type regained struct {
 	file      *File
 	keys      map[string]vault.Key // by subject id
+	own       []vault.Key          // of evidence with details, those that are left
+	shown     map[string]int       // rows of index, by what evidence showed of whom
 	gone      map[string]bool      // keys of the erased
 	claims    []*muster.ClaimsRecord
 	evidence  []*muster.EvidenceRecord
@@ -70,7 +72,7 @@ func (s *Service) draftFile(ctx context.Context, f *File) (*regained, error) {
 	if f.Customer.ID == "" || len(f.Subjects) == 0 {
 		return nil, muster.Invalid(muster.Fault{Pointer: "/customer", Code: "required", Detail: "a file has its customer and at least one subject"})
 	}
-	d := &regained{file: f, keys: map[string]vault.Key{}, gone: map[string]bool{}, macs: map[string][]byte{}}
+	d := &regained{file: f, keys: map[string]vault.Key{}, gone: map[string]bool{}, shown: map[string]int{}, macs: map[string][]byte{}}
 	keys, err := s.Vault.TakeKeys(ctx, len(f.Subjects))
 	if err != nil {
 		return nil, err
@@ -87,6 +89,15 @@ func (s *Service) draftFile(ctx context.Context, f *File) (*regained, error) {
 				return nil, err
 			}
 		}
+	}
+	seen := 0
+	for i := range f.Evidence {
+		if f.Evidence[i].Details != nil {
+			seen++
+		}
+	}
+	if d.own, err = s.Vault.TakeKeys(ctx, seen); err != nil {
+		return nil, err
 	}
 	for i := range f.Evidence {
 		if err := s.draftEvidence(d, &f.Evidence[i]); err != nil {
@@ -172,8 +183,9 @@ func (s *Service) draftEvidence(d *regained, e *FiledEvidence) error {
 		return unknownSubject("/evidence/subject")
 	}
 	if e.Details != nil {
-		var err error
-		if r.Sealed, err = s.Vault.Seal(d.keys[r.Subject], detailsPlace(&r), e.Details); err != nil {
+		own := d.own[0]
+		d.own = d.own[1:]
+		if err := s.sealDetails(own, &r, e.Details); err != nil {
 			return err
 		}
 		if way, ok := s.Ways.Recorded[r.Method]; ok && way.Value != nil {
@@ -182,12 +194,25 @@ func (s *Service) draftEvidence(d *regained, e *FiledEvidence) error {
 				return err
 			}
 			if v != "" {
-				d.index = append(d.index, s.indexRow(value{kind, v}, &d.file.Subjects[i].SubjectRecord, d.keys[r.Subject], r.At))
+				d.showed(s.indexRow(value{kind, v}, &d.file.Subjects[i].SubjectRecord, own, r.At), r.Subject)
 			}
 		}
 	}
 	d.evidence = append(d.evidence, &r)
 	return nil
+}
+
+// showed indexes what evidence showed: of the same shown again, the newer piece's row
+// with the older one's day, as it came to be there.
+func (d *regained) showed(row muster.IndexRow, subject string) {
+	key := row.Kind + " " + string(row.Digest) + " " + subject
+	if i, again := d.shown[key]; again {
+		row.Made = d.index[i].Made
+		d.index[i] = row
+		return
+	}
+	d.shown[key] = len(d.index)
+	d.index = append(d.index, row)
 }
 
 func (s *Service) draftHit(d *regained, h *FiledHit) error {

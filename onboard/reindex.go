@@ -118,6 +118,7 @@ func (x *reindex) file(ctx context.Context, f *shelfFile) error {
 	for _, r := range f.subjects {
 		ids = append(ids, r.Key)
 	}
+	ids = append(ids, evidenceKeys(f.evidence)...)
 	if err := x.session.Warm(ctx, ids); err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (x *reindex) file(ctx context.Context, f *shelfFile) error {
 	for _, r := range f.subjects {
 		for _, c := range f.claims[r.ID] {
 			var p piece
-			if ok, err := x.open(ctx, keys, r, claimsPlace(r.ID, c.Revision), c.Sealed, &p); err != nil {
+			if ok, err := x.open(ctx, keys, vault.Item{KeyID: r.Key, Place: claimsPlace(r.ID, c.Revision), Sealed: c.Sealed}, &p); err != nil {
 				return err
 			} else if !ok {
 				continue
@@ -152,7 +153,7 @@ func (x *reindex) file(ctx context.Context, f *shelfFile) error {
 				x.value(r, key, v)
 			}
 		}
-		if err := x.found(ctx, f, keys, r, key); err != nil {
+		if err := x.found(ctx, f, keys, r); err != nil {
 			return err
 		}
 	}
@@ -162,12 +163,12 @@ func (x *reindex) file(ctx context.Context, f *shelfFile) error {
 	return x.sent(f, first)
 }
 
-// open opens a sealed value of a subject; false where it is erased.
-func (x *reindex) open(ctx context.Context, keys map[string]vault.Key, r *muster.SubjectRecord, at vault.Place, sealed []byte, into any) (bool, error) {
-	if _, ok := keys[r.Key]; !ok || len(sealed) == 0 {
+// open opens a sealed value; false where it is erased.
+func (x *reindex) open(ctx context.Context, keys map[string]vault.Key, it vault.Item, into any) (bool, error) {
+	if _, ok := keys[it.KeyID]; !ok || len(it.Sealed) == 0 {
 		return false, nil
 	}
-	data, err := x.session.Open(ctx, vault.Item{KeyID: r.Key, Place: at, Sealed: sealed})
+	data, err := x.session.Open(ctx, it)
 	if muster.ErrorCode(err) == muster.CodeGone {
 		return false, nil
 	}
@@ -238,14 +239,14 @@ func (x *reindex) value(r *muster.SubjectRecord, key vault.Key, v value) {
 }
 
 // found moves the rows of what methods of verification found.
-func (x *reindex) found(ctx context.Context, f *shelfFile, keys map[string]vault.Key, r *muster.SubjectRecord, key vault.Key) error {
+func (x *reindex) found(ctx context.Context, f *shelfFile, keys map[string]vault.Key, r *muster.SubjectRecord) error {
 	for _, e := range f.evidence {
 		way, ok := x.Ways.Recorded[e.Method]
 		if !ok || way.Value == nil || e.Subject != r.ID {
 			continue
 		}
 		var details []byte
-		if ok, err := x.open(ctx, keys, r, vault.Place{Subject: r.ID, Record: e.ID, Field: "details"}, e.Sealed, &details); err != nil {
+		if ok, err := x.open(ctx, keys, detailsItem(e, r.Key), &details); err != nil {
 			return err
 		} else if !ok {
 			continue
@@ -255,7 +256,7 @@ func (x *reindex) found(ctx context.Context, f *shelfFile, keys map[string]vault
 			return err
 		}
 		if v != "" {
-			x.value(r, key, value{kind, v})
+			x.value(r, keys[e.SealedUnder(r.Key)], value{kind, v})
 		}
 	}
 	return nil
@@ -276,7 +277,7 @@ func (x *reindex) listed(ctx context.Context, f *shelfFile, keys map[string]vaul
 			continue
 		}
 		var data []byte
-		if ok, err := x.open(ctx, keys, r, hitPlace(h, "found"), h.Found, &data); err != nil {
+		if ok, err := x.open(ctx, keys, vault.Item{KeyID: r.Key, Place: hitPlace(h, "found"), Sealed: h.Found}, &data); err != nil {
 			return err
 		} else if !ok {
 			continue

@@ -6,7 +6,6 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/tlog"
-	"github.com/muster-cip/muster/vault"
 )
 
 // ResolutionMethod is the method of evidence that is a person's finding.
@@ -39,8 +38,11 @@ func (s *Service) Resolve(ctx context.Context, tx Tx, r *muster.ReviewRecord, by
 	if expires.IsZero() {
 		e.Expires = time.Time{}
 	}
-	place := vault.Place{Subject: customer.ID, Record: e.ID, Field: "details"}
-	if e.Sealed, err = s.Vault.Seal(f.keys[customer.ID], place, []byte(reason)); err != nil {
+	own, err := s.Vault.TakeKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.sealDetails(own, e, []byte(reason)); err != nil {
 		return nil, err
 	}
 	if err := tx.AddEvidence(ctx, e); err != nil {

@@ -60,6 +60,8 @@ type Orders interface {
 type Findings interface {
 	EvidenceOf(ctx context.Context, customer string) ([]*muster.EvidenceRecord, error) // of all its subjects, oldest first
 	AddEvidence(ctx context.Context, r *muster.EvidenceRecord) error
+	SharedEvidence(ctx context.Context, subject, after string, limit int) ([]*muster.SharedEvidence, error)
+	OwnEvidence(ctx context.Context, r *muster.EvidenceRecord, was []byte) error // CodeStale where its details are not what they were
 	Challenge(ctx context.Context, id string) (*muster.ChallengeRecord, error)
 	AddChallenge(ctx context.Context, r *muster.ChallengeRecord) error
 	SpendAttempt(ctx context.Context, id string) (left int, err error) // one statement: decrement where left > 0 and not done and not expired at Now; CodeRateLimited where none is left
@@ -98,6 +100,8 @@ type Book interface {
 type Indexes interface {
 	// AddIndex writes rows; one that is there already is left.
 	AddIndex(ctx context.Context, rows ...muster.IndexRow) error
+	// MoveIndex puts a row under another digest and handle; where there is none it does nothing.
+	MoveIndex(ctx context.Context, was, is muster.IndexRow) error
 	// CountHandles answers each question, in one round trip.
 	CountHandles(ctx context.Context, questions ...muster.HandleCount) ([]int64, error)
 	// Arrival asks all that a new application has to know, in one round trip: whether

@@ -8,7 +8,8 @@
 //     with and without one.
 //   - An erasure has its intent in the log before anything goes, then the keys go,
 //     synced, then the rows. What was begun is finished at the next run.
-//   - What was for proof only goes when it has proved; what it proved stays.
+//   - What was for proof only goes when it has proved; what it proved stays. What was seen
+//     has a key of its own, which goes with it: intent, key, and that it is gone.
 //   - Outside its time a record goes only when two operators say so, after a delay in
 //     which it can be taken back. A day on which unusually much expires waits for them too.
 //   - A row whose leaf stays leaves a tombstone; a sealed part that goes leaves its commitment.
@@ -60,6 +61,7 @@ type Rows interface {
 	EraseClaims(ctx context.Context, customers ...string) error
 	EraseEvidence(ctx context.Context, customers ...string) error
 	EraseHits(ctx context.Context, customers ...string) error
+	EvidenceKeysOf(ctx context.Context, customers ...string) ([]string, error)
 }
 
 // Records are what is kept one by one.
@@ -78,6 +80,10 @@ type Proofs interface {
 	Proofs(ctx context.Context, taken time.Time, p muster.Page) ([]muster.Proof, error)
 	Standing(ctx context.Context, customer string) ([][]byte, error)
 	DropProofs(ctx context.Context, proofs ...muster.Proof) error
+	DueEvidenceKeys(ctx context.Context, ids ...string) error
+	EvidenceKeysDue(ctx context.Context, limit int) ([]muster.EvidenceKey, error)
+	EndEvidenceKeys(ctx context.Context, ids ...string) error
+	EvidenceKeys(ctx context.Context, p muster.Page) ([]muster.EvidenceKey, error)
 }
 
 // Indexes are the blind indexes, read whole to find what leads nowhere.
@@ -103,6 +109,12 @@ type Keys interface {
 	Resolve(ctx context.Context, kind vault.Kind, handles [][16]byte) (map[[16]byte]string, error)
 }
 
+// Owner gives evidence that lies under a person's key one of its own, a page at a time
+// (onboard.Service).
+type Owner interface {
+	OwnKeys(ctx context.Context, after string, limit int) (last string, done int, err error)
+}
+
 // Staff says when two operators are needed (staff.Service).
 type Staff interface {
 	FourEyes(ctx context.Context, tx interface {
@@ -117,7 +129,7 @@ type Accessed interface {
 	LastAccessed(ctx context.Context, customers []string) (map[string]time.Time, error)
 }
 
-// Config of a Service. Accessed and Log may be nil.
+// Config of a Service. Accessed and Owner may be nil.
 type Config struct {
 	DB        DB
 	Programme Programme
@@ -125,6 +137,7 @@ type Config struct {
 	Staff     Staff
 	Journal   *journal.Journal
 	Accessed  Accessed
+	Owner     Owner
 	Zone      *time.Location // of legal periods
 	Clock     muster.Clock
 	Delay     time.Duration // in which an approved early erasure can be taken back

@@ -57,22 +57,35 @@ func partsOf(e *muster.Erasure) *parts {
 	return p
 }
 
+// seen are the customers of whose people nothing that was seen is to be read any more.
+func (p *parts) seen() []string {
+	all := slices.Concat(p.keyed, p.evidence)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // finish carries out an erasure that was begun: keys first, synced, then rows. It
 // may be called again after any failure.
 func (s *Service) finish(ctx context.Context, e *muster.Erasure) error {
 	p := partsOf(e)
-	var keys []string
+	var keys, seen []string // of people, and of what was seen of them
 	if err := s.DB.View(ctx, func(tx Tx) (err error) {
-		keys, err = tx.KeysOf(ctx, p.keyed...)
+		if keys, err = tx.KeysOf(ctx, p.keyed...); err != nil {
+			return err
+		}
+		seen, err = tx.EvidenceKeysOf(ctx, p.seen()...)
 		return err
 	}); err != nil {
 		return err
 	}
-	if err := s.Keys.Destroy(ctx, keys); err != nil {
+	if err := s.Keys.Destroy(ctx, slices.Concat(keys, seen)); err != nil {
 		return err
 	}
 	return s.DB.InTx(ctx, func(tx Tx) error {
 		if err := p.erase(ctx, tx, keys); err != nil {
+			return err
+		}
+		if err := tx.EndEvidenceKeys(ctx, seen...); err != nil {
 			return err
 		}
 		now, err := tx.Erasure(ctx, e.ID)

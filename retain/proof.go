@@ -3,6 +3,7 @@ package retain
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,6 +17,10 @@ const proofsAtOnce = 500
 
 // shown is the anchor of us_proof: when the evidence was taken.
 const shown = "shown"
+
+// ownedAtOnce are how many pieces of evidence come under a key of their own in one
+// transaction: others wait for it.
+const ownedAtOnce = 200
 
 // proofPage is one page of what may have proved.
 type proofPage struct {
@@ -123,8 +128,9 @@ func shownUS(ctx context.Context, tx Tx, customer string) (map[string]bool, erro
 	return us, nil
 }
 
-// proofs drops what was seen for proof only, once it has proved: a page a call, each
-// with its entry in the same transaction.
+// proofs drops what was seen for proof only, once it has proved: a page a call. The
+// details go with an entry in one transaction, which is the intent where they have keys of
+// their own; then these go, synced, and an entry says so.
 func (s *Service) proofs(ctx context.Context, c *Cursor) error {
 	p, err := s.planAt(ctx, s.Clock())
 	if err != nil {
@@ -132,7 +138,7 @@ func (s *Service) proofs(ctx context.Context, c *Cursor) error {
 	}
 	taken, ok := p.proofsTaken()
 	if !ok {
-		c.Step, c.After = "indexes", ""
+		c.Step, c.After = "own", ""
 		return nil
 	}
 	var page *proofPage
@@ -146,20 +152,133 @@ func (s *Service) proofs(ctx context.Context, c *Cursor) error {
 		if err := tx.DropProofs(ctx, page.due...); err != nil {
 			return err
 		}
+		entry := erasureEntry{What: "done", Ground: muster.GroundExpired, Classes: map[string]int{}}
 		files := map[string]bool{}
 		for _, x := range page.due {
 			files[x.Customer] = true
+			if x.Under != "" {
+				entry.What = "begun"
+				entry.Keys++
+			}
 		}
-		_, err := s.Journal.Enter(ctx, tx, tlog.Erasure, "", muster.Ref{}, erasureEntry{
-			What: "done", Ground: muster.GroundExpired, Files: len(files), Classes: map[string]int{muster.ClassUSProof: len(files)},
-		})
+		entry.Files, entry.Classes[muster.ClassUSProof] = len(files), len(files)
+		_, err := s.Journal.Enter(ctx, tx, tlog.Erasure, "", muster.Ref{}, entry)
 		return err
 	}); err != nil {
 		return err
 	}
+	if err := s.endKeys(ctx); err != nil {
+		return err
+	}
 	c.Swept.Proofs += int64(len(page.due))
 	if c.After = page.next; c.After == "" {
+		c.Step = "own"
+	}
+	return nil
+}
+
+// endKeys destroys keys of evidence of which it is written down that they go: synced,
+// then said. It may be called again after any failure, and by several at once.
+func (s *Service) endKeys(ctx context.Context) error {
+	for {
+		var due []muster.EvidenceKey
+		if err := s.DB.View(ctx, func(tx Tx) (err error) {
+			due, err = tx.EvidenceKeysDue(ctx, proofsAtOnce)
+			return err
+		}); err != nil || len(due) == 0 {
+			return err
+		}
+		gone := map[string]bool{}
+		for _, k := range due {
+			gone[k.ID] = true
+		}
+		if err := s.Keys.Destroy(ctx, slices.Collect(maps.Keys(gone))); err != nil {
+			return err
+		}
+		if err := s.DB.InTx(ctx, func(tx Tx) error {
+			still, err := tx.EvidenceKeysDue(ctx, proofsAtOnce)
+			if err != nil {
+				return err
+			}
+			still = slices.DeleteFunc(still, func(k muster.EvidenceKey) bool { return !gone[k.ID] })
+			if len(still) == 0 {
+				return nil // another process was faster
+			}
+			ids, files := make([]string, len(still)), map[string]bool{}
+			for i, k := range still {
+				ids[i], files[k.Customer] = k.ID, true
+			}
+			delete(files, "")
+			if err := tx.EndEvidenceKeys(ctx, ids...); err != nil {
+				return err
+			}
+			_, err = s.Journal.Enter(ctx, tx, tlog.Erasure, "", muster.Ref{}, erasureEntry{
+				What: "done", Ground: muster.GroundExpired, Files: len(files), Keys: len(ids),
+			})
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+}
+
+// own gives a page of evidence that lies under the person's key one of its own.
+func (s *Service) own(ctx context.Context, c *Cursor) (err error) {
+	if s.Owner == nil {
+		c.Step, c.After = "strays", ""
+		return nil
+	}
+	last, done, err := s.Owner.OwnKeys(ctx, c.After, ownedAtOnce)
+	if err != nil {
+		return err
+	}
+	c.Swept.Owned += int64(done)
+	if c.After = last; last == "" {
+		c.Step = "strays"
+	}
+	return nil
+}
+
+// strays finds keys of evidence that is not on file any more: v0.1.0, beside which a
+// release is brought in, erases people and knows of no keys but theirs. A page a call.
+func (s *Service) strays(ctx context.Context, c *Cursor) error {
+	var stray []string
+	var last string
+	if err := s.DB.View(ctx, func(tx Tx) error {
+		stray, last = nil, ""
+		page, err := tx.EvidenceKeys(ctx, muster.Page{After: c.After, Limit: indexAtOnce})
+		for _, k := range page {
+			if k.Stray {
+				stray = append(stray, k.ID)
+			}
+		}
+		if len(page) == indexAtOnce {
+			last = page[len(page)-1].ID
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	if len(stray) > 0 {
+		if err := s.DB.InTx(ctx, func(tx Tx) error { return tx.DueEvidenceKeys(ctx, stray...) }); err != nil {
+			return err
+		}
+		if err := s.endKeys(ctx); err != nil {
+			return err
+		}
+	}
+	if c.After = last; last == "" {
 		c.Step = "indexes"
+	}
+	return nil
+}
+
+// Strays finishes what strays does at once: after a restore, before anything is served.
+func (s *Service) Strays(ctx context.Context) error {
+	for c := (Cursor{Step: "strays"}); c.Step == "strays"; {
+		if err := s.strays(ctx, &c); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -240,13 +240,23 @@ func TestProofIsDroppedWhateverFailed(t *testing.T) {
 			}
 			b.fail(0, 0)
 			b.retain = b.service()
+			key := b.proof(us.Customer).Key
+			if err := b.retain.Resume(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if e := b.proof(us.Customer); len(e.Sealed) == 0 && b.alive(key) {
+				t.Errorf("write %d, after %v: what was begun is not finished at the start", n, after)
+			}
 			b.run()
-			if e := b.proof(us.Customer); len(e.Sealed) != 0 || e.Dropped.IsZero() {
+			if e := b.proof(us.Customer); len(e.Sealed) != 0 || e.Dropped.IsZero() || b.alive(key) {
 				t.Errorf("write %d, after %v: it is still there", n, after)
+			}
+			if due := b.due(); len(due) != 0 {
+				t.Errorf("write %d, after %v: %d keys are not said to be gone", n, after, len(due))
 			}
 			b.Clean()
 			if !hit {
-				if n < 2 {
+				if n < 4 { // intent, key, that it is gone
 					t.Fatal("no write failed")
 				}
 				return

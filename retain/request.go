@@ -15,6 +15,7 @@ type erasureEntry struct {
 	Ground  string         `json:"ground"`
 	Files   int            `json:"files"`
 	Classes map[string]int `json:"classes,omitempty"` // files, by class
+	Keys    int            `json:"keys,omitempty"`    // of evidence whose details went by themselves
 }
 
 func (s *Service) enterErasure(ctx context.Context, tx Tx, by, what string, e *muster.Erasure) error {

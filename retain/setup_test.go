@@ -12,6 +12,7 @@ import (
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/retain"
 	"github.com/muster-cip/muster/store"
+	"github.com/muster-cip/muster/vault"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
@@ -39,8 +40,8 @@ func setupWith(t *testing.T, o roomtest.Options) *bundle {
 // service is the room anew, as after a start.
 func (b *bundle) service() *retain.Service {
 	return retain.New(retain.Config{
-		DB: failing{store.As[retain.Tx](b.DB), b.faults}, Programme: b.Programme, Keys: b.Vault, Staff: b.Staff, Journal: b.Journal,
-		Clock: b.Clock.Now, Delay: delay, Share: share,
+		DB: failing{store.As[retain.Tx](b.DB), b.faults}, Programme: b.Programme, Keys: failingKeys{b.Vault, b.faults}, Staff: b.Staff, Journal: b.Journal,
+		Clock: b.Clock.Now, Delay: delay, Share: share, Owner: b.Onboard,
 	})
 }
 
@@ -105,8 +106,8 @@ func (b *bundle) run() retain.Swept {
 
 // left is what is left of a file.
 type left struct {
-	keys, claims, evidence, sealed, facts, index int
-	gone                                         []string
+	keys, seen, claims, evidence, sealed, facts, index int
+	gone                                               []string
 }
 
 func (b *bundle) left(customer string) left {
@@ -132,6 +133,9 @@ func (b *bundle) left(customer string) left {
 		}
 		for _, e := range evidence {
 			l.evidence++
+			if e.Key != "" && b.alive(e.Key) {
+				l.seen++ // keys of what was seen
+			}
 			if len(e.Sealed) > 0 {
 				l.sealed++
 			}
@@ -159,7 +163,18 @@ func (b *bundle) left(customer string) left {
 	})
 }
 
-// faults makes the store of this room fail: before the nth transaction, or after it landed.
+// alive reports whether a key is in the key store.
+func (b *bundle) alive(id string) bool {
+	b.Helper()
+	_, err := b.Vault.Key(b.Context(), id)
+	if err != nil && muster.ErrorCode(err) != muster.CodeGone {
+		b.Fatal(err)
+	}
+	return err == nil
+}
+
+// faults makes the stores of this room fail: before the nth transaction or destruction
+// of keys, or after it landed.
 type faults struct {
 	n, before, after int
 	hit              bool
@@ -171,20 +186,37 @@ type failing struct {
 }
 
 func (r failing) InTx(ctx context.Context, fn func(retain.Tx) error) error {
-	r.f.n++
-	if r.f.n == r.f.before {
-		r.f.hit = true
+	return r.f.write(func() error { return r.Room.InTx(ctx, fn) })
+}
+
+func (f *faults) write(do func() error) error {
+	f.n++
+	if f.n == f.before {
+		f.hit = true
 		return roomtest.ErrFault
 	}
-	n := r.f.n
-	if err := r.Room.InTx(ctx, fn); err != nil {
+	n := f.n
+	if err := do(); err != nil {
 		return err
 	}
-	if n == r.f.after {
-		r.f.hit = true
+	if n == f.after {
+		f.hit = true
 		return roomtest.ErrFault
 	}
 	return nil
+}
+
+// failingKeys is the key store's part.
+type failingKeys struct {
+	*vault.Vault
+	f *faults
+}
+
+func (k failingKeys) Destroy(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return k.Vault.Destroy(ctx, ids)
+	}
+	return k.f.write(func() error { return k.Vault.Destroy(ctx, ids) })
 }
 
 func (f *faults) fail(before, after int) { *f = faults{before: before, after: after} }

@@ -20,7 +20,7 @@ var typeReveal = tlog.Reveal.String()
 
 // Cursor is how far a day's run has come. It is kept between slices.
 type Cursor struct {
-	Step   string    `json:"step"` // requests | files | records | proofs | indexes; "" at the beginning
+	Step   string    `json:"step"` // requests | files | records | proofs | own | strays | indexes; "" at the beginning
 	After  string    `json:"after,omitempty"`
 	Kind   int       `json:"kind,omitempty"` // of the blind index
 	Digest []byte    `json:"digest,omitempty"`
@@ -34,6 +34,7 @@ type Swept struct {
 	Files   int64 `json:"files"`   // of which something went
 	Records int64 `json:"records"` // decisions and entries
 	Proofs  int64 `json:"proofs"`  // pieces of evidence whose details went: they had proved
+	Owned   int64 `json:"owned"`   // pieces of evidence that came under a key of their own
 	Index   int64 `json:"index"`   // rows of the blind indexes that led nowhere
 	Waits   int64 `json:"waits"`   // files that wait for two operators: too many on one day
 }
@@ -56,6 +57,10 @@ func (s *Service) Slice(ctx context.Context, c Cursor, until time.Time) (Cursor,
 			err = s.records(ctx, &c)
 		case "proofs":
 			err = s.proofs(ctx, &c)
+		case "own":
+			err = s.own(ctx, &c)
+		case "strays":
+			err = s.strays(ctx, &c)
 		case "indexes":
 			err = s.indexes(ctx, &c)
 		default:
@@ -82,7 +87,10 @@ func (s *Service) Run(ctx context.Context) (Swept, error) {
 
 // Resume finishes what was begun: after a crash, before anything is served.
 func (s *Service) Resume(ctx context.Context) error {
-	return s.each(ctx, muster.ErasureBegun, func(e *muster.Erasure) error { return s.finish(ctx, e) })
+	if err := s.each(ctx, muster.ErasureBegun, func(e *muster.Erasure) error { return s.finish(ctx, e) }); err != nil {
+		return err
+	}
+	return s.endKeys(ctx)
 }
 
 // requests finishes what was begun and begins what is approved and due. A file of

@@ -53,6 +53,7 @@ var conformance = []struct {
 	{"the head moves from its own value only", heads},
 	{"a tile never changes and a full one stands for its parts", tiles},
 	{"handles are counted once and by role and time", handles},
+	{"a key of evidence goes once", evidenceKeys},
 	{"attempts end", attempts},
 	{"jobs go to one holder and come back after the lease", jobs},
 	{"two holders never have the same job", jobRace},
@@ -152,7 +153,7 @@ func recordsComeBack(b *bundle) {
 			ID: "evd_2", Subject: "sub_1", Method: "document.manual", Kind: muster.Documentary, Revision: 1,
 			Attributes: map[string]muster.Finding{"name": muster.Supports}, Shows: map[string][]muster.Country{"nationality": {"NG"}},
 			Assurance: muster.AssuranceHigh, At: now, Expires: now.Add(time.Hour), Producer: "opr_1",
-		}, Application: "app_1", Sealed: []byte("seen")},
+		}, Application: "app_1", Sealed: []byte("seen"), Key: "key_3"},
 		{Evidence: muster.Evidence{
 			ID: "evd_1", Subject: "sub_2", Method: "resolution", Kind: muster.Resolution, Rules: []string{"p/r"},
 			At: now.Add(time.Second), Producer: "opr_2",

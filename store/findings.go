@@ -8,13 +8,13 @@ import (
 	"github.com/muster-cip/muster/compact"
 )
 
-const evidenceColumns = `id, subject, application, method, kind, revision, attributes, shows, rules, assurance, at, expires, producer, sealed, dropped`
+const evidenceColumns = `id, subject, application, method, kind, revision, attributes, shows, rules, assurance, at, expires, producer, sealed, dropped, sealed_under`
 
 func scanEvidence(r row) (*muster.EvidenceRecord, error) {
 	x := &muster.EvidenceRecord{}
 	var attributes, shows, rules string
 	if err := r.scan(&x.ID, &x.Subject, &x.Application, &x.Method, (*string)(&x.Kind), &x.Revision, &attributes, &shows, &rules,
-		(*string)(&x.Assurance), &x.At, &x.Expires, &x.Producer, &x.Sealed, &x.Dropped); err != nil {
+		(*string)(&x.Assurance), &x.At, &x.Expires, &x.Producer, &x.Sealed, &x.Dropped, &x.Key); err != nil {
 		return nil, err
 	}
 	if err := fromJSON(attributes, &x.Attributes); err != nil {
@@ -32,7 +32,7 @@ func (tx *Tx) EvidenceOf(ctx context.Context, customer string) ([]*muster.Eviden
 		WHERE subject IN (SELECT id FROM subjects WHERE customer = ?) ORDER BY at, id`, customer)
 }
 
-// AddEvidence inserts.
+// AddEvidence inserts, with the row of its key where it has one of its own.
 func (tx *Tx) AddEvidence(ctx context.Context, r *muster.EvidenceRecord) error {
 	attributes, err := toJSON(r.Attributes, len(r.Attributes))
 	if err != nil {
@@ -46,9 +46,12 @@ func (tx *Tx) AddEvidence(ctx context.Context, r *muster.EvidenceRecord) error {
 	if err != nil {
 		return err
 	}
-	return tx.exec(ctx, nil, `INSERT INTO evidence (`+evidenceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	if err := tx.exec(ctx, nil, `INSERT INTO evidence (`+evidenceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.ID, r.Subject, r.Application, r.Method, string(r.Kind), r.Revision, attributes, shows, rules, string(r.Assurance),
-		r.At, r.Expires, r.Producer, r.Sealed, r.Dropped)
+		r.At, r.Expires, r.Producer, r.Sealed, r.Dropped, r.Key); err != nil {
+		return err
+	}
+	return tx.addEvidenceKey(ctx, r)
 }
 
 const challengeColumns = `id, application, subject, method, revision, mac, target, made, expires, remaining, done`

@@ -6,10 +6,11 @@
 //     or is shown: one durable leaf before it is opened) and Use (a job computes
 //     inside the process: one leaf at its start, one at its end). A Key in a
 //     caller's hands can seal, never open.
-//   - Root key (KMS) -> epoch keys -> one key per subject. Static keys (one PRF
-//     key per kind of value, and one key for each other use) are wrapped by the
-//     root key too. They are one set: it is replaced whole or not at all, and a
-//     check value over it makes a lost, added or altered key an error at Open.
+//   - Root key (KMS) -> epoch keys -> one key per subject, and per piece of evidence:
+//     both are subject keys here. Static keys (one PRF key per kind of value, and one
+//     key for each other use) are wrapped by the root key too. They are one set: it is
+//     replaced whole or not at all, and a check value over it makes a lost, added or
+//     altered key an error at Open.
 //   - Everything sealed or wrapped names its place in its associated data,
 //     deployment first: no ciphertext opens in another's place, not even an older
 //     revision of itself.

@@ -5,14 +5,17 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/internal/pgtest"
 	"github.com/muster-cip/muster/internal/roomtest"
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/store"
+	"github.com/muster-cip/muster/vault"
 )
 
 // kept is a deployment with one customer who left, and what opens its backups.
@@ -178,6 +181,104 @@ func TestRestoreDoesNotResurrect(t *testing.T) {
 	if code != exitError || exists(filepath.Join(late, "muster.yaml")) || exists(filepath.Join(late, "keys")) {
 		t.Errorf("the old keys still open: code %d\n%s", code, errs)
 	}
+}
+
+// shows has a customer of the United States show a passport, and gives the sealed
+// piece of evidence.
+func (k *kept) shows() (item vault.Item, person string) {
+	k.Helper()
+	k.open(k.config, func(h *house) {
+		app := roomtest.Person("us-1")
+		app.Customer.Email, app.Customer.Phone, app.Customer.Nationalities = "amy@example.com", "+2348031234509", []muster.Country{"US"}
+		by := k.operator(h)
+		a, err := h.onboard.Apply(k.Context(), by, roomtest.JSON(app))
+		if err != nil {
+			k.Fatal(err)
+		}
+		a, err = h.onboard.Record(k.Context(), by, a.Application, onboard.EvidenceInput{
+			Method: "document.manual", Input: []byte(roomtest.Passport("US", passport)),
+		})
+		if err != nil || a.State != muster.AppApproved {
+			k.Fatalf("%+v, %v", a, err)
+		}
+		row := look(k, h, func(ctx context.Context, tx *store.Tx) (*muster.AccountRecord, error) { return tx.Account(ctx, "us-1") })
+		people := look(k, h, func(ctx context.Context, tx *store.Tx) ([]*muster.SubjectRecord, error) {
+			return tx.Subjects(ctx, row.Customer)
+		})
+		all := look(k, h, func(ctx context.Context, tx *store.Tx) ([]*muster.EvidenceRecord, error) {
+			return tx.EvidenceOf(ctx, row.Customer)
+		})
+		item = vault.Item{KeyID: all[0].Key, Place: vault.Place{Subject: all[0].Subject, Record: all[0].ID, Field: "details"}, Sealed: all[0].Sealed}
+		person = people[0].Key
+	})
+	return item, person
+}
+
+const passport = "C01X00T47"
+
+// opens tries every key of a deployment on a sealed value, and reports whether one
+// opens it to the passport.
+func (k *kept) opens(config string, item vault.Item) (found bool, keys []string) {
+	k.Helper()
+	k.open(config, func(h *house) {
+		rows, err := h.keys.Scan(k.Context(), 0, "", 10_000)
+		if err != nil {
+			k.Fatal(err)
+		}
+		for _, r := range rows {
+			keys = append(keys, r.ID)
+			item.KeyID = r.ID
+			values, err := h.vault.Reveal(k.Context(), vault.RevealRequest{
+				Operator: k.operator(h).Operator, Purpose: vault.PurposeSubjectAccess, Case: "search", Items: []vault.Item{item},
+			}, h.journal)
+			found = found || err == nil && bytes.Contains(values[0], []byte(passport))
+		}
+	})
+	return found, keys
+}
+
+// What was seen of a person and dropped does not come back with older copies, while the
+// person stays: the copies of the keys from before it open until the epoch turns, as of
+// an erasure.
+func TestRestoreDoesNotBringBackWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	k := setupKept(t, Config{})
+	item, person := k.shows()
+	dataBefore, keysBefore := k.backup("data"), k.backup("keys")
+	k.open(k.config, func(h *house) {
+		if err := h.openHot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.retain.Clock = func() time.Time { return time.Now().Add(62 * 24 * time.Hour) }
+		if s, err := h.retain.Run(t.Context()); err != nil || s.Proofs != 1 {
+			t.Fatalf("%+v, %v", s, err)
+		}
+	})
+	dataAfter, keysAfter := k.backup("data"), k.backup("keys")
+	root := filepath.Join(k.dir, "keys", "root.key")
+	restored := func(data, keys string) (config, out string) {
+		into := filepath.Join(t.TempDir(), "r")
+		out = k.run("restore", "--data", data, "--keys", keys, "--identity", k.identity, "--root-key", root, "--into", into)
+		return filepath.Join(into, "muster.yaml"), out
+	}
+	search := func(why, data, keys string, want bool, says string) {
+		t.Helper()
+		config, out := restored(data, keys)
+		found, all := k.opens(config, item)
+		if found != want || !slices.Contains(all, person) || slices.Contains(all, item.KeyID) != want || !strings.Contains(out, says) {
+			t.Errorf("%s: found %v, among %d keys that of the person %v\n%s", why, found, len(all), slices.Contains(all, person), out)
+		}
+	}
+	search("a control: copies from before it", dataBefore, keysBefore, true, "and of 0 pieces of evidence")
+	search("older data, newer keys", dataBefore, keysAfter, false, "and of 0 pieces of evidence")
+	search("newer data, older keys", dataAfter, keysBefore, false, "and of 1 pieces of evidence")
+
+	k.run("keys", "rotate", "--config", k.config)
+	late := filepath.Join(t.TempDir(), "l")
+	if code, _, errs := session(t.Context(), "restore", "--data", dataBefore, "--keys", keysBefore, "--identity", k.identity, "--root-key", root, "--into", late); code != exitError {
+		t.Errorf("the old keys still open: code %d\n%s", code, errs)
+	}
+	search("older data, keys of the new epoch", dataBefore, k.backup("keys"), false, "and of 0 pieces of evidence")
 }
 
 func TestBackupOfPostgres(t *testing.T) {

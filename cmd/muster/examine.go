@@ -311,8 +311,8 @@ func (d *doctor) jobs(ctx context.Context, tx *store.Tx, now time.Time) error {
 	return nil
 }
 
-// holds says which holds nobody has looked at by their date, and whether a day's
-// erasures wait for two operators.
+// holds says which holds nobody has looked at by their date, whether a day's erasures
+// wait for two operators, and whether keys of what was dropped wait to be destroyed.
 func (d *doctor) holds(ctx context.Context, tx *store.Tx, now time.Time) error {
 	live, err := tx.Holds(ctx, true, muster.Page{Limit: 10_000})
 	if err != nil {
@@ -335,6 +335,13 @@ func (d *doctor) holds(ctx context.Context, tx *store.Tx, now time.Time) error {
 	}
 	if n := len(asked); n > 0 {
 		d.note("erasures", warn, fmt.Sprintf("%d wait for an operator's word", n), "muster erasure list, then agree or take back")
+	}
+	due, err := tx.EvidenceKeysDue(ctx, 10_000)
+	if err != nil {
+		return err
+	}
+	if n := len(due); n > 0 {
+		d.note("evidence", warn, fmt.Sprintf("%d keys of what was dropped are still in the key store", n), "they go at the next start and in the day's run: if they stay, see why that fails")
 	}
 	return nil
 }

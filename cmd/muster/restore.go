@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -215,7 +216,7 @@ func (r *restoring) mend(ctx context.Context, t terminal, conf Config, config st
 		return err
 	}
 	defer func() { h.close(context.WithoutCancel(ctx)) }()
-	again, err := h.eraseAgain(ctx)
+	again, seen, err := h.eraseAgain(ctx)
 	if err != nil {
 		return err
 	}
@@ -259,7 +260,7 @@ func (r *restoring) mend(ctx context.Context, t terminal, conf Config, config st
 		return err
 	}
 	fmt.Fprintf(t.out, "restored: what was acknowledged up to %s, %d leaves of the log; the gate's epoch is %d\n", copied.Made.Format(time.RFC3339), size, epoch)
-	fmt.Fprintf(t.out, "erased again: the keys of %d persons that the copy of the keys still had\n", again)
+	fmt.Fprintf(t.out, "erased again: the keys of %d persons that the copy of the keys still had, and of %d pieces of evidence\n", again, seen)
 	switch {
 	case r.checkpoint == "":
 		fmt.Fprintln(t.out, "no head from outside was given: whether leaves were lost is not known")
@@ -275,19 +276,35 @@ func (r *restoring) mend(ctx context.Context, t terminal, conf Config, config st
 	return err
 }
 
-// eraseAgain destroys every key of a person whose erasure the data know of and the
-// key store, being older, does not. It returns how many there were.
-func (h *house) eraseAgain(ctx context.Context) (n int, err error) {
+// eraseAgain destroys every key of a person, or of a piece of evidence, of whose end the
+// data know and the key store, being older, does not. It returns how many there were.
+func (h *house) eraseAgain(ctx context.Context) (persons, seen int, err error) {
 	if err := h.retain.Resume(ctx); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	if err := h.retain.Strays(ctx); err != nil {
+		return 0, 0, err
+	}
+	if persons, err = h.destroyAgain(ctx, (*store.Tx).ErasedKeys); err != nil {
+		return 0, 0, err
+	}
+	seen, err = h.destroyAgain(ctx, func(tx *store.Tx, ctx context.Context, p muster.Page) (keys []string, next string, err error) {
+		if keys, err = tx.EndedEvidenceKeys(ctx, p); len(keys) == p.Limit {
+			next = keys[len(keys)-1]
+		}
+		return keys, next, err
+	})
+	return persons, seen, err
+}
+
+// destroyAgain destroys what is still in the key store of the keys that list lists, a
+// page a call.
+func (h *house) destroyAgain(ctx context.Context, list func(*store.Tx, context.Context, muster.Page) ([]string, string, error)) (n int, err error) {
 	for page := (muster.Page{Limit: 500}); ; {
 		var keys []string
 		var last string
-		if err := h.db.View(ctx, func(tx *store.Tx) error {
-			keys, last = nil, ""
-			found, after, err := tx.ErasedKeys(ctx, page)
-			keys, last = found, after
+		if err := h.db.View(ctx, func(tx *store.Tx) (err error) {
+			keys, last, err = list(tx, ctx, page)
 			return err
 		}); err != nil {
 			return n, err
@@ -296,14 +313,10 @@ func (h *house) eraseAgain(ctx context.Context) (n int, err error) {
 		if err != nil {
 			return n, err
 		}
-		var still []string
-		for id := range live {
-			still = append(still, id)
-		}
-		if err := h.vault.Destroy(ctx, still); err != nil {
+		if err := h.vault.Destroy(ctx, slices.Collect(maps.Keys(live))); err != nil {
 			return n, err
 		}
-		n += len(still)
+		n += len(live)
 		if last == "" {
 			return n, nil
 		}

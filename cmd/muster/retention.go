@@ -32,7 +32,7 @@ func (h *house) openRetain() (*retain.Service, error) {
 	}
 	return retain.New(retain.Config{
 		DB: store.As[retain.Tx](h.db), Programme: h.programme, Keys: h.vault, Staff: h.staff, Journal: h.journal, Zone: zone,
-		Clock: h.clock, Delay: delay, Share: h.conf.Keeping.Share / 100, Accessed: ledgerKeep{h},
+		Clock: h.clock, Delay: delay, Share: h.conf.Keeping.Share / 100, Accessed: ledgerKeep{h}, Owner: h.onboard,
 	}), nil
 }
 

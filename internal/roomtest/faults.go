@@ -145,6 +145,10 @@ func (t failing) AddIndex(ctx context.Context, rs ...muster.IndexRow) error {
 	return write(ctx, t, rs, func(ctx context.Context, rs []muster.IndexRow) error { return t.Tx.AddIndex(ctx, rs...) })
 }
 
+func (t failing) MoveIndex(ctx context.Context, was, is muster.IndexRow) error {
+	return write(ctx, t, is, func(ctx context.Context, is muster.IndexRow) error { return t.Tx.MoveIndex(ctx, was, is) })
+}
+
 func (t failing) Enqueue(ctx context.Context, js ...*muster.Job) error {
 	return write(ctx, t, js, func(ctx context.Context, js []*muster.Job) error { return t.Tx.Enqueue(ctx, js...) })
 }
