@@ -30,7 +30,7 @@ func grow(ctx context.Context, data, keys string, customers int) (int, error) {
 
 // growData multiplies the data and leaves the keys as they are.
 func growData(ctx context.Context, path string, customers int) (int, error) {
-	return growFile(ctx, path, customers, []string{"customers", "applications", "accounts", "subjects", "claims", "evidence", "decisions", "reviews", "blind", "jobs", "leaves", "gate_accounts"})
+	return growFile(ctx, path, customers, []string{"customers", "applications", "accounts", "subjects", "claims", "evidence", "evidence_keys", "decisions", "reviews", "blind", "jobs", "leaves", "gate_accounts"})
 }
 
 func growFile(ctx context.Context, path string, customers int, names []string) (int, error) {

@@ -308,7 +308,7 @@ func (s *Service) Record(ctx context.Context, by muster.Principal, id string, in
 			}
 		}
 		var fresh digests
-		if found.Value != "" {
+		if found.Value != "" && found.Details != nil {
 			v, shared := value{found.Kind, found.Value}, f.keys[subject.ID]
 			if err := s.indexOwn(ctx, tx, v, subject, own, shared, f.evidence, tx.Now()); err != nil {
 				return nil, err

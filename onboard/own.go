@@ -103,16 +103,23 @@ func (s *Service) OwnKeys(ctx context.Context, after string, limit int) (last st
 	if len(page) == limit {
 		last = page[limit-1].Subject + " " + page[limit-1].ID
 	}
+	people := make([]string, len(page))
+	for i, e := range page {
+		people[i] = e.Of.Key
+	}
+	shared, err := s.Vault.Keys(ctx, people)
+	if err != nil {
+		return "", 0, err
+	}
+	page = slices.DeleteFunc(page, func(e *muster.SharedEvidence) bool { _, ok := shared[e.Of.Key]; return !ok }) // it opens nowhere
+	if len(page) == 0 {
+		return last, 0, nil
+	}
 	session, err := s.Vault.Use(ctx, vault.Job{Name: muster.JobRetain, Purpose: "sealing", Scope: "evidence that has no key of its own"}, s.Journal)
 	if err != nil {
 		return "", 0, err
 	}
-	keys, err := s.Vault.MakeKeys(ctx, len(page))
-	if err != nil {
-		return "", 0, err
-	}
-	done, err = s.ownPage(ctx, session, page, keys)
-	if err != nil {
+	if done, err = s.ownPage(ctx, session, page, shared); err != nil {
 		return "", 0, errors.Join(err, session.End(ctx, 0))
 	}
 	return last, done, session.End(ctx, done)
@@ -127,17 +134,13 @@ type owned struct {
 	value       string
 }
 
-func (s *Service) ownPage(ctx context.Context, session *vault.Session, page []*muster.SharedEvidence, keys []vault.Key) (int, error) {
-	var ready []owned
-	var unused []string
-	people := make([]string, len(page))
-	for i, e := range page {
-		people[i] = e.Of.Key
-	}
-	shared, err := s.Vault.Keys(ctx, people)
+func (s *Service) ownPage(ctx context.Context, session *vault.Session, page []*muster.SharedEvidence, shared map[string]vault.Key) (int, error) {
+	keys, err := s.Vault.MakeKeys(ctx, len(page))
 	if err != nil {
 		return 0, err
 	}
+	var ready []owned
+	var unused []string
 	for i, e := range page {
 		details, err := session.Open(ctx, detailsItem(&e.EvidenceRecord, e.Of.Key))
 		if muster.ErrorCode(err) == muster.CodeGone {

@@ -205,6 +205,20 @@ func TestOlderEvidenceComesUnderAKeyOfItsOwn(t *testing.T) {
 		if s := b.run(); s.Owned != 0 {
 			b.Errorf("again: %+v", s)
 		}
+		// One whose person's key is gone, as with older keys than data, is left and writes nothing.
+		ng := b.proven("ng-1", "NG", "bola@example.com.ng", "+2348031234505")
+		b.share(ng.Customer, "P-")
+		if err := b.Vault.Destroy(b.Context(), []string{b.person(ng.Customer).Key}); err != nil {
+			b.Fatal(err)
+		}
+		size := func() int64 {
+			return roomtest.View(b.Rooms, func(ctx context.Context, tx *store.Tx) (int64, error) { return tx.LogSize(ctx) })
+		}
+		b.run() // the key of the row before is a stray: that is said
+		before := size()
+		if s := b.run(); s.Owned != 0 || size() != before {
+			b.Errorf("%+v, and %d leaves more", s, size()-before)
+		}
 		b.until(b.over(e))
 		if n := b.dropped(); n != 1 || b.alive(e.Key) || !b.alive(person.Key) || len(b.documents()) != 0 {
 			b.Errorf("%d went, %d rows of the index left", n, len(b.documents()))
