@@ -74,7 +74,12 @@ func place(d disk, path string, perm fs.FileMode, fn func(io.Writer) error) erro
 	if err != nil {
 		return err
 	}
-	if err = fn(f); err == nil {
+	ahead := &aheadWriter{file: f}
+	err = fn(ahead)
+	if serr := ahead.wait(); err == nil {
+		err = serr
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
@@ -86,6 +91,49 @@ func place(d disk, path string, perm fs.FileMode, fn func(io.Writer) error) erro
 	if err != nil {
 		d.remove(f.Name()) // a leftover is harmless; the first error is the one to tell
 	}
+	return err
+}
+
+// aheadBytes are written before a first part of them is sent to the disk.
+const aheadBytes = 32 << 20
+
+// aheadWriter has a file synced while more is written to it, so that the sync at the
+// end, which it does not replace, has little left to do.
+type aheadWriter struct {
+	file  file
+	since int        // bytes written since the last sync began
+	going chan error // the sync that goes on; nil: none
+}
+
+func (w *aheadWriter) Write(p []byte) (int, error) {
+	n, err := w.file.Write(p)
+	if w.since += n; err != nil || w.since < aheadBytes {
+		return n, err
+	}
+	if w.going != nil {
+		select {
+		case err := <-w.going:
+			w.going = nil
+			if err != nil { // told once: the next sync may know nothing of it
+				return n, err
+			}
+		default: // the disk is slower than who writes
+			return n, nil
+		}
+	}
+	going := make(chan error, 1)
+	go func() { going <- w.file.Sync() }()
+	w.going, w.since = going, 0
+	return n, nil
+}
+
+// wait waits for the sync that goes on.
+func (w *aheadWriter) wait() error {
+	if w.going == nil {
+		return nil
+	}
+	err := <-w.going
+	w.going = nil
 	return err
 }
 

@@ -2,11 +2,13 @@ package durable
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -177,5 +179,100 @@ func TestMkdirAllSyncsEveryNewName(t *testing.T) {
 	}
 	if err := MkdirAll(filepath.Join(root, "file", "below"), 0o700); err == nil {
 		t.Fatal("made a directory below a file")
+	}
+}
+
+// slowFile is a file whose first sync goes on until it is told to end, as it then does.
+type slowFile struct {
+	file
+	syncs *atomic.Int32
+	going chan struct{}
+	ends  chan error
+	t     *testing.T
+	open  *atomic.Bool
+}
+
+func (f slowFile) Sync() error {
+	if f.syncs.Add(1) == 1 {
+		close(f.going)
+		err := <-f.ends
+		if !f.open.Load() {
+			f.t.Error("the file was closed while it was synced")
+		}
+		return err
+	}
+	return f.file.Sync()
+}
+
+func (f slowFile) Close() error {
+	f.open.Store(false)
+	return f.file.Close()
+}
+
+type slowDisk struct {
+	system
+	f slowFile
+}
+
+func (d slowDisk) create(dir string, perm fs.FileMode) (file, error) {
+	f, err := d.system.create(dir, perm)
+	d.f.file = f
+	return d.f, err
+}
+
+// What is large is synced while it is written. A failure of that sync is told, though
+// the disk may have forgotten it at the next.
+func TestALargeFileIsSyncedAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	broke := errors.New("whoever writes has no more")
+	for _, c := range []struct {
+		name         string
+		sync, writes error
+		want         error
+		text         string
+	}{
+		{"all is well", nil, nil, nil, "new"},
+		{"the sync fails", errDisk, nil, errDisk, "old"},
+		{"the writer fails", nil, broke, broke, "old"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "f")
+			if err := WriteFile(path, []byte("old"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			f := slowFile{syncs: &atomic.Int32{}, going: make(chan struct{}), ends: make(chan error, 1), t: t, open: &atomic.Bool{}}
+			f.open.Store(true)
+			err := write(slowDisk{f: f}, path, 0o600, func(w io.Writer) error {
+				block := make([]byte, aheadBytes/4)
+				copy(block, "new")
+				for range 4 {
+					if _, err := w.Write(block); err != nil {
+						return err
+					}
+				}
+				<-f.going
+				for range 8 { // goes on meanwhile
+					if _, err := w.Write(block); err != nil {
+						return err
+					}
+				}
+				if n := f.syncs.Load(); n != 1 {
+					return fmt.Errorf("%d syncs at once", n)
+				}
+				f.ends <- c.sync
+				return c.writes
+			})
+			if !errors.Is(err, c.want) {
+				t.Fatalf("%v, not %v", err, c.want)
+			}
+			if n := f.syncs.Load(); err == nil && n != 2 {
+				t.Fatalf("%d syncs: the last is of the whole", n)
+			}
+			got, err := os.ReadFile(path)
+			if err != nil || string(got[:3]) != c.text {
+				t.Fatalf("%q, %v", got[:3], err)
+			}
+		})
 	}
 }
