@@ -11,6 +11,17 @@ type Cohort struct {
 	Made    time.Time `json:"made,omitzero"`
 	By      string    `json:"by,omitempty"` // operator
 	Version int64     `json:"-"`
+
+	Change *CohortChange `json:"-"` // what waits for a second operator; nil: nothing
+}
+
+// CohortChange is another due date and share of a cohort that one operator proposed.
+type CohortChange struct {
+	Due   time.Time `json:"due"`
+	Share int       `json:"share"`
+	Case  string    `json:"case"` // reference of why, as IsReference has it
+	By    string    `json:"by"`   // operator
+	At    time.Time `json:"at"`
 }
 
 // CohortCount is how far a cohort is.

@@ -18,6 +18,9 @@ type Imports interface {
 	TakeLines(ctx context.Context, by muster.Principal, id string, first int, body []byte) (*onboard.ImportLines, error)
 	EndImport(ctx context.Context, by muster.Principal, id string) (*muster.ImportRecord, error)
 	Cohorts(ctx context.Context) ([]muster.CohortCount, error)
+	Cohort(ctx context.Context, name string) (*muster.CohortCount, error)
+	ChangeCohort(ctx context.Context, by muster.Principal, name string, version int64, o onboard.CohortOrder) (c *muster.CohortCount, done bool, err error)
+	AgreeCohort(ctx context.Context, by muster.Principal, name string, version int64) (*muster.CohortCount, error)
 	Adopted(ctx context.Context, account string) (*onboard.Adopted, error) // nil: it was not taken over
 }
 
@@ -60,6 +63,27 @@ type Cohort struct {
 	Adopted int       `json:"adopted" doc:"members"`
 	Decided int       `json:"decided" doc:"of these"`
 	Today   int       `json:"today" doc:"of these, today (UTC)"`
+	Version int64     `json:"version" doc:"the ETag, for If-Match"`
+
+	Change *CohortChange `json:"change,omitempty" doc:"what waits for a second operator"`
+}
+
+// CohortChange is what one operator proposed.
+type CohortChange struct {
+	Due   time.Time `json:"due"`
+	Share int       `json:"share"`
+	Case  string    `json:"case"`
+	By    string    `json:"by" doc:"operator"`
+	At    time.Time `json:"at"`
+}
+
+func cohortOf(c *muster.CohortCount) Cohort {
+	x := Cohort{c.Name, c.Due, c.Share, c.Made, c.By, c.Adopted, c.Decided, c.Today, c.Version, nil}
+	if c.Change != nil {
+		change := CohortChange(*c.Change)
+		x.Change = &change
+	}
+	return x
 }
 
 type openImportInput struct{ Body onboard.ImportOrder }
@@ -116,10 +140,70 @@ func (a *API) listCohorts(ctx context.Context, _ *struct{}) (*listCohortsOutput,
 	}
 	out := &listCohortsOutput{}
 	out.Body.Items = make([]Cohort, 0, len(rows))
-	for _, c := range rows {
-		out.Body.Items = append(out.Body.Items, Cohort{c.Name, c.Due, c.Share, c.Made, c.By, c.Adopted, c.Decided, c.Today})
+	for i := range rows {
+		out.Body.Items = append(out.Body.Items, cohortOf(&rows[i]))
 	}
 	return out, nil
+}
+
+// CohortPath names a cohort.
+type CohortPath struct {
+	Cohort string `path:"cohort" maxLength:"32" pattern:"^[a-z0-9._-]+$"`
+}
+
+type cohortOutput struct {
+	Status int
+	ETag   string `header:"ETag"`
+	Body   Cohort
+}
+
+func cohortAnswer(c *muster.CohortCount, done bool, err error) (*cohortOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	status := http.StatusOK
+	if !done {
+		status = http.StatusAccepted
+	}
+	return &cohortOutput{status, etag(c.Version), cohortOf(c)}, nil
+}
+
+func (a *API) getCohort(ctx context.Context, in *CohortPath) (*cohortOutput, error) {
+	c, err := a.Imports.Cohort(ctx, in.Cohort)
+	return cohortAnswer(c, true, err)
+}
+
+type changeCohortInput struct {
+	CohortPath
+	Match
+	Body onboard.CohortOrder
+}
+
+func (a *API) changeCohort(ctx context.Context, in *changeCohortInput) (*cohortOutput, error) {
+	v, err := in.version()
+	if err != nil {
+		return nil, err
+	}
+	return cohortAnswer(a.Imports.ChangeCohort(ctx, callOf(ctx).by, in.Cohort, v, in.Body))
+}
+
+func changeCohortDoc(r huma.Registry, o *huma.Operation) {
+	gives(o, http.StatusAccepted, "application/json", schemaOf[Cohort](r), "ETag")
+	o.Responses["202"].Description = "A later date is kept as a proposal and waits for a second operator."
+}
+
+type agreeCohortInput struct {
+	CohortPath
+	Match
+}
+
+func (a *API) agreeCohort(ctx context.Context, in *agreeCohortInput) (*cohortOutput, error) {
+	v, err := in.version()
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.Imports.AgreeCohort(ctx, callOf(ctx).by, in.Cohort, v)
+	return cohortAnswer(c, true, err)
 }
 
 // importLines takes the bytes as they came: they are many, and each line is read once.

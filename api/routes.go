@@ -200,6 +200,9 @@ func (a *API) routes() []*route {
 		{post, "/v1/imports/{import}/lines", muster.ScopeImport, "importLines", ok, lines, "Send lines of the book; what is taken is durable when answered", raw(a.importLines, importLinesDoc)},
 		{post, "/v1/imports/{import}/end", muster.ScopeImport, "endImport", ok, once, "Say that a file is through: who came in with it is screened, and decided when the cohort is due", op(a.endImport)},
 		{get, "/v1/cohorts", muster.ScopeRead, "listCohorts", ok, 0, "Cohorts of customers who were there before: how many, due when, decided how far", op(a.listCohorts)},
+		{get, "/v1/cohorts/{cohort}", muster.ScopeRead, "getCohort", ok, 0, "A cohort", op(a.getCohort)},
+		{patch, "/v1/cohorts/{cohort}", muster.ScopeImport, "changeCohort", ok, match, "Change when a cohort is due, and how many a day; 202 while a later date waits for a second operator", op(a.changeCohort, changeCohortDoc)},
+		{post, "/v1/cohorts/{cohort}/agreement", muster.ScopeImport, "agreeCohort", ok, match, "Agree to a later date, as another operator", op(a.agreeCohort)},
 
 		{get, "/checkpoint", logScope, "getCheckpoint", ok, 0, "The log's latest signed head (C2SP tlog-checkpoint)", raw(a.getCheckpoint, checkpointDoc)},
 		{get, "/tile/{path...}", logScope, "getTile", ok, 0, "A tile of the log (C2SP tlog-tiles)", raw(a.getTile, tileDoc)},

@@ -59,6 +59,7 @@ var examples = map[string]string{
 	"sharedAddresses":   `{"purpose":"abuse","case":"c-1","account":"A-1","from":"2026-06-01T00:00:00Z","until":"2026-06-02T00:00:00Z"}`,
 	"lastAccess":        `{"purpose":"abuse","case":"c-1","account":"A-1"}`,
 	"openImport":        `{"cohort":"all","due":"2027-01-01T00:00:00Z","source":"` + strings.Repeat("a", 64) + `"}`,
+	"changeCohort":      `{"due":"2027-01-01T00:00:00Z","share":5,"case":"c-1"}`,
 	"importLines":       `{"type":"customer","customer":{"application":{"reference":"c-1"}}}`,
 	"createToken":       `{"operator":"opr_1","name":"ci","scopes":["read"],"days":30}`,
 }

@@ -338,6 +338,18 @@ func (h *house) Cohorts(context.Context) ([]muster.CohortCount, error) {
 	return []muster.CohortCount{{Cohort: muster.Cohort{Name: "all"}}}, h.did()
 }
 
+func (h *house) Cohort(_ context.Context, name string) (*muster.CohortCount, error) {
+	return &muster.CohortCount{Cohort: muster.Cohort{Name: name}}, h.did(name)
+}
+
+func (h *house) ChangeCohort(_ context.Context, _ muster.Principal, name string, v int64, o onboard.CohortOrder) (*muster.CohortCount, bool, error) {
+	return &muster.CohortCount{Cohort: muster.Cohort{Name: name}}, true, h.did(name, v, o)
+}
+
+func (h *house) AgreeCohort(_ context.Context, _ muster.Principal, name string, v int64) (*muster.CohortCount, error) {
+	return &muster.CohortCount{Cohort: muster.Cohort{Name: name}}, h.did(name, v)
+}
+
 func (h *house) Adopted(context.Context, string) (*onboard.Adopted, error) { return nil, h.err }
 
 func (h *house) Import(_ context.Context, id string) (*muster.ImportRecord, error) {

@@ -166,11 +166,11 @@ func (s *Service) Cohorts(ctx context.Context) (list []muster.CohortCount, err e
 			return err
 		}
 		for _, c := range cohorts {
-			x := muster.CohortCount{Cohort: *c}
-			if x.Adopted, x.Decided, x.Today, err = tx.CountCohort(ctx, c.Name, day(tx.Now())); err != nil {
+			x, err := cohortCount(ctx, tx, c.Name)
+			if err != nil {
 				return err
 			}
-			list = append(list, x)
+			list = append(list, *x)
 		}
 		return nil
 	})

@@ -118,7 +118,7 @@ func (s *Service) cohort(ctx context.Context, tx Tx, by muster.Principal, o *Imp
 	}
 	if !o.Due.IsZero() && !muster.Instant(o.Due).Equal(c.Due) || o.Share != 0 && o.Share != c.Share {
 		return nil, &muster.Error{
-			Code: muster.CodeConflict, Message: "this cohort has another due date or share", Hint: "leave them out, or name another cohort",
+			Code: muster.CodeConflict, Message: "this cohort has another due date or share", Hint: "leave them out, name another cohort, or change this one (muster import change)",
 			Faults: []muster.Fault{{Pointer: "/cohort", Code: "taken", Detail: "there is a cohort of that name"}},
 		}
 	}

@@ -32,6 +32,7 @@ type Config struct {
 	Journal     *journal.Journal
 	Checker     *validate.Checker
 	Programme   Programme
+	Staff       Staff
 	Listeners   Listeners
 	Proofs      Proofs
 	Lists       Lists    // nil: there are no watch lists

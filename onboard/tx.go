@@ -29,6 +29,7 @@ type Tx interface {
 	Gate
 	Matches
 	Imports
+	Operators(ctx context.Context) ([]muster.OperatorRecord, error)
 	Orders
 }
 

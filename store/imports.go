@@ -9,11 +9,16 @@ import (
 	"github.com/muster-cip/muster"
 )
 
-const cohortColumns = `name, due, share, made, operator, version`
+const cohortColumns = `name, due, share, made, operator, change, version`
 
 func scanCohort(r row) (*muster.Cohort, error) {
 	x := &muster.Cohort{}
-	return x, r.scan(&x.Name, &x.Due, &x.Share, &x.Made, &x.By, &x.Version)
+	var change string
+	if err := r.scan(&x.Name, &x.Due, &x.Share, &x.Made, &x.By, &change, &x.Version); err != nil || change == "" {
+		return x, err
+	}
+	x.Change = &muster.CohortChange{}
+	return x, fromJSON(change, x.Change)
 }
 
 // Cohort finds a cohort.
@@ -28,10 +33,18 @@ func (tx *Tx) Cohorts(ctx context.Context) ([]*muster.Cohort, error) {
 
 // PutCohort inserts or updates by version.
 func (tx *Tx) PutCohort(ctx context.Context, x *muster.Cohort) error {
+	change := ""
+	if x.Change != nil {
+		data, err := json.Marshal(x.Change)
+		if err != nil {
+			return muster.Errorf(muster.CodeInternal, "a change of a cohort cannot be written: %w", err)
+		}
+		change = string(data)
+	}
 	return tx.put(ctx, &x.Version,
-		`INSERT INTO cohorts (due, share, made, operator, version, name) VALUES (?, ?, ?, ?, ?, ?)`,
-		`UPDATE cohorts SET due = ?, share = ?, made = ?, operator = ?, version = ? WHERE name = ? AND version = ?`,
-		x.Name, x.Due, x.Share, x.Made, x.By)
+		`INSERT INTO cohorts (due, share, made, operator, change, version, name) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		`UPDATE cohorts SET due = ?, share = ?, made = ?, operator = ?, change = ?, version = ? WHERE name = ? AND version = ?`,
+		x.Name, x.Due, x.Share, x.Made, x.By, change)
 }
 
 // CountCohort counts the members of a cohort, those that are decided, and those that

@@ -221,7 +221,7 @@ func (h *house) wire(ctx context.Context) (err error) {
 		DB: store.As[register.Tx](h.db), Vault: h.vault, Journal: h.journal, Staff: h.staff, Programme: h.programme, Clock: h.clock, Listeners: h.listeners,
 	})
 	h.onboard = onboard.New(onboard.Config{
-		DB: store.As[onboard.Tx](h.db), Vault: h.vault, Journal: h.journal, Checker: h.checker, Programme: h.programme,
+		DB: store.As[onboard.Tx](h.db), Vault: h.vault, Journal: h.journal, Checker: h.checker, Programme: h.programme, Staff: h.staff,
 		Listeners: h.listeners, Proofs: h.book, Lists: h.watching, Clock: h.clock, Mode: h.meta.Mode, CustomerURL: h.conf.CustomerURL, Ways: h.ways(),
 		Measures: h.register,
 	})

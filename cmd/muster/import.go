@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/api"
 	"github.com/muster-cip/muster/book"
+	"github.com/muster-cip/muster/onboard"
 )
 
 // importing sends a provider's book to the server, line by line, and goes on where it
@@ -64,7 +65,7 @@ func newImport(t terminal) *cobra.Command {
 			"(NDJSON, docs/formats/book.md), or tables that --mapper reads. Nobody is sent anything and nothing is enforced:\n" +
 			"they are in use, and decided once the cohort is due, so many a day. The same command goes on where it was; what\n" +
 			"is on file is not taken twice. A line that is at fault is named with its fields, never its values: the exit code is 1 then.",
-		Example: "  muster import book.ndjson --cohort 2027-spring --due 2027-04-01\n  muster import export/ --mapper whmcs --cohort all --due 2027-04-01 --share 5 --refused refused.ndjson\n  muster import cohorts",
+		Example: "  muster import book.ndjson --cohort 2027-spring --due 2027-04-01\n  muster import export/ --mapper whmcs --cohort all --due 2027-04-01 --share 5 --refused refused.ndjson\n  muster import cohorts\n  muster import change 2027-spring --share 20 --case board-12",
 	}
 	g := &importing{remote: remoteFlags(cmd, t)}
 	f := cmd.Flags()
@@ -76,7 +77,7 @@ func newImport(t terminal) *cobra.Command {
 	f.IntVar(&g.batch, "batch", importLines, "lines that are sent together at most")
 	f.StringVar(&g.identity, "identity", "", "FILE is the archive of an export (docs/formats/export.md), sealed for this age identity; it is taken in as it was, without a cohort")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return g.run(cmd.Context(), args[0]) }
-	cmd.AddCommand(newImportCohorts(t), newImportShow(t))
+	cmd.AddCommand(newImportCohorts(t), newImportShow(t), newImportChange(t), newImportAgree(t))
 	return cmd
 }
 
@@ -98,7 +99,7 @@ func (g *importing) run(ctx context.Context, path string) (err error) {
 	if g.due != "" {
 		due, err := timeOf(g.due)
 		if err != nil {
-			return usageError{errors.New("--due is a date, or a time as RFC 3339 has it")}
+			return errDue
 		}
 		order["due"] = due
 	}
@@ -128,6 +129,8 @@ func (g *importing) run(ctx context.Context, path string) (err error) {
 	}
 	return nil
 }
+
+var errDue = usageError{errors.New("--due is a date, or a time as RFC 3339 has it")}
 
 // timeOf reads a day, or a time.
 func timeOf(s string) (time.Time, error) {
@@ -457,16 +460,6 @@ func (g *importing) post(ctx context.Context, c *client, path string, body, out 
 	}
 }
 
-// cohort is a cohort as the server shows it.
-type cohort struct {
-	Cohort  string    `json:"cohort"`
-	Due     time.Time `json:"due"`
-	Share   int       `json:"share"`
-	Adopted int       `json:"adopted"`
-	Decided int       `json:"decided"`
-	Today   int       `json:"today"`
-}
-
 func newImportCohorts(t terminal) *cobra.Command {
 	cmd := &cobra.Command{Use: "cohorts", Short: "Cohorts: how many members, due when, decided how far", Args: cobra.NoArgs}
 	r := remoteFlags(cmd, t)
@@ -475,26 +468,103 @@ func newImportCohorts(t terminal) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var out json.RawMessage
-		if _, err := c.call(cmd.Context(), http.MethodGet, "/v1/cohorts", nil, &out); err != nil {
+		var list struct {
+			Items []api.Cohort `json:"items"`
+		}
+		if _, err := c.call(cmd.Context(), http.MethodGet, "/v1/cohorts", nil, &list); err != nil {
 			return err
 		}
 		if r.json {
-			return printJSON(r.out, out)
+			return printJSON(r.out, list)
 		}
-		var list struct{ Items []cohort }
-		if err := json.Unmarshal(out, &list); err != nil {
-			return err
-		}
-		var rows [][]string
-		for _, x := range list.Items {
-			rows = append(rows, []string{
-				x.Cohort, when(x.Due), strconv.Itoa(x.Share) + " %", strconv.Itoa(x.Adopted), strconv.Itoa(x.Decided), strconv.Itoa(x.Today),
-			})
-		}
-		return table(r.out, "there is no cohort", []string{"COHORT", "DUE", "A DAY", "ADOPTED", "DECIDED", "TODAY"}, rows)
+		return printCohorts(r, list.Items...)
 	}
 	return cmd
+}
+
+func printCohorts(r *remote, cohorts ...api.Cohort) error {
+	var rows [][]string
+	for _, x := range cohorts {
+		waits := ""
+		if x.Change != nil {
+			waits = fmt.Sprintf("%s, %d %%", when(x.Change.Due), x.Change.Share)
+		}
+		rows = append(rows, []string{
+			x.Cohort, when(x.Due), strconv.Itoa(x.Share) + " %", strconv.Itoa(x.Adopted), strconv.Itoa(x.Decided), strconv.Itoa(x.Today), waits,
+		})
+	}
+	return table(r.out, "there is no cohort", []string{"COHORT", "DUE", "A DAY", "ADOPTED", "DECIDED", "TODAY", "PROPOSED"}, rows)
+}
+
+func newImportChange(t terminal) *cobra.Command {
+	var o onboard.CohortOrder
+	var due string
+	cmd := &cobra.Command{
+		Use: "change COHORT --case CASE", Short: "Change from when on a cohort is decided, and how many a day", Args: cobra.ExactArgs(1),
+		Long: "Change a cohort. A later date waits until another operator says muster import agree, and the share with it;\n" +
+			"anything else is in force at once. What is in force, said again, takes back what waits.",
+	}
+	r := remoteFlags(cmd, t)
+	f := cmd.Flags()
+	f.StringVar(&due, "due", "", "from when on its members are decided: a date, or RFC 3339")
+	f.IntVar(&o.Share, "share", 0, "per cent of its members that are decided on one day")
+	f.StringVar(&o.Case, "case", "", "reference of why; no personal data")
+	need(cmd, "case")
+	cmd.MarkFlagsOneRequired("due", "share")
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		if due != "" {
+			if o.Due, err = timeOf(due); err != nil {
+				return errDue
+			}
+		}
+		x, err := r.cohort(cmd.Context(), http.MethodPatch, args[0], "", o)
+		if err != nil || r.json {
+			return err
+		}
+		if x.Change != nil {
+			fmt.Fprintf(r.err, "It waits for another operator: muster import agree %s\n", x.Cohort)
+		}
+		return printCohorts(r, *x)
+	}
+	return cmd
+}
+
+func newImportAgree(t terminal) *cobra.Command {
+	cmd := &cobra.Command{Use: "agree COHORT", Short: "Agree to a later date of a cohort, as another operator", Args: cobra.ExactArgs(1)}
+	r := remoteFlags(cmd, t)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		x, err := r.cohort(cmd.Context(), http.MethodPost, args[0], "/agreement", nil)
+		if err != nil || r.json {
+			return err
+		}
+		return printCohorts(r, *x)
+	}
+	return cmd
+}
+
+// cohort edits a cohort as it stands now, and prints it where that is for programs.
+func (r *remote) cohort(ctx context.Context, method, name, verb string, body any) (*api.Cohort, error) {
+	c, err := r.client()
+	if err != nil {
+		return nil, err
+	}
+	id, err := segment(name)
+	if err != nil {
+		return nil, err
+	}
+	x := &api.Cohort{}
+	if _, err := c.call(ctx, http.MethodGet, "/v1/cohorts/"+id, nil, x); err != nil {
+		return nil, err
+	}
+	seen := x.Version
+	x = &api.Cohort{}
+	if _, err := c.call(ctx, method, "/v1/cohorts/"+id+verb, body, x, "If-Match", strconv.Quote(strconv.FormatInt(seen, 10))); err != nil {
+		return nil, err
+	}
+	if r.json {
+		return x, printJSON(r.out, x)
+	}
+	return x, nil
 }
 
 func newImportShow(t terminal) *cobra.Command {

@@ -150,7 +150,7 @@ func Setup(t testing.TB, o Options) *Rooms {
 	})
 	r.Config = onboard.Config{
 		DB: room{store.As[onboard.Tx](r.DB), r.Faults}, Vault: r.Vault, Journal: r.Journal, Checker: checker,
-		Programme: r.Programme, Listeners: listens(o.Listens), Proofs: proofs{r}, Lists: r.Lists, Clock: r.Clock.Now, Mode: o.Mode,
+		Programme: r.Programme, Staff: r.Staff, Listeners: listens(o.Listens), Proofs: proofs{r}, Lists: r.Lists, Clock: r.Clock.Now, Mode: o.Mode,
 		CustomerURL: "https://provider.example/verify/{application}", Ways: ways(), Measures: r.Register,
 	}
 	r.Onboard = onboard.New(r.Config)
