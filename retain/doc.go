@@ -82,7 +82,7 @@ type Proofs interface {
 	DropProofs(ctx context.Context, proofs ...muster.Proof) error
 	DueEvidenceKeys(ctx context.Context, ids ...string) error
 	EvidenceKeysDue(ctx context.Context, limit int) ([]muster.EvidenceKey, error)
-	EndEvidenceKeys(ctx context.Context, ids ...string) error
+	EndEvidenceKeys(ctx context.Context, ids ...string) (ended []string, err error)
 	EvidenceKeys(ctx context.Context, p muster.Page) ([]muster.EvidenceKey, error)
 }
 

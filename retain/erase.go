@@ -85,7 +85,7 @@ func (s *Service) finish(ctx context.Context, e *muster.Erasure) error {
 		if err := p.erase(ctx, tx, keys); err != nil {
 			return err
 		}
-		if err := tx.EndEvidenceKeys(ctx, seen...); err != nil {
+		if _, err := tx.EndEvidenceKeys(ctx, seen...); err != nil {
 			return err
 		}
 		now, err := tx.Erasure(ctx, e.ID)

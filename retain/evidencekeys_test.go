@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/internal/roomtest"
 	"github.com/muster-cip/muster/onboard"
+	"github.com/muster-cip/muster/retain"
 	"github.com/muster-cip/muster/store"
 	"github.com/muster-cip/muster/vault"
 )
@@ -265,6 +267,29 @@ func TestDocumentShownTwiceIsOne(t *testing.T) {
 		b.Document(a.Application, "", strings.Replace(roomtest.Passport("NG", "P-1"), "P-1", "P-2", 1))
 		if n := len(b.documents()); n != 2 {
 			b.Errorf("another document: %d rows", n)
+		}
+	})
+}
+
+// TestKeysEndOnce: of several processes that finish the same, one says so.
+func TestKeysEndOnce(t *testing.T) {
+	both(t, func(b *bundle) {
+		us := b.proven("us-1", "US", "amy@example.com", "+2348031234504")
+		key := b.proof(us.Customer).Key
+		b.inTx(func(ctx context.Context, tx *store.Tx) error { return tx.DueEvidenceKeys(ctx, key) })
+		said := b.Audit().ByType["erasure"]
+		var all sync.WaitGroup
+		for range 4 {
+			s := retain.New(retain.Config{DB: store.As[retain.Tx](b.DB), Programme: b.Programme, Keys: b.Vault, Journal: b.Journal, Clock: b.Clock.Now})
+			all.Go(func() {
+				if err := s.Resume(b.Context()); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if n := b.Audit().ByType["erasure"] - said; n != 1 || b.alive(key) || len(b.due()) != 0 {
+			b.Errorf("%d entries", n)
 		}
 	})
 }

@@ -3,7 +3,6 @@ package retain
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"slices"
 	"time"
 
@@ -188,32 +187,25 @@ func (s *Service) endKeys(ctx context.Context) error {
 		}); err != nil || len(due) == 0 {
 			return err
 		}
-		gone := map[string]bool{}
-		for _, k := range due {
-			gone[k.ID] = true
+		ids, of := make([]string, len(due)), map[string]string{}
+		for i, k := range due {
+			ids[i], of[k.ID] = k.ID, k.Customer
 		}
-		if err := s.Keys.Destroy(ctx, slices.Collect(maps.Keys(gone))); err != nil {
+		if err := s.Keys.Destroy(ctx, ids); err != nil {
 			return err
 		}
 		if err := s.DB.InTx(ctx, func(tx Tx) error {
-			still, err := tx.EvidenceKeysDue(ctx, proofsAtOnce)
-			if err != nil {
+			ended, err := tx.EndEvidenceKeys(ctx, ids...)
+			if err != nil || len(ended) == 0 { // another process was faster
 				return err
 			}
-			still = slices.DeleteFunc(still, func(k muster.EvidenceKey) bool { return !gone[k.ID] })
-			if len(still) == 0 {
-				return nil // another process was faster
-			}
-			ids, files := make([]string, len(still)), map[string]bool{}
-			for i, k := range still {
-				ids[i], files[k.Customer] = k.ID, true
+			files := map[string]bool{}
+			for _, id := range ended {
+				files[of[id]] = true
 			}
 			delete(files, "")
-			if err := tx.EndEvidenceKeys(ctx, ids...); err != nil {
-				return err
-			}
 			_, err = s.Journal.Enter(ctx, tx, tlog.Erasure, "", muster.Ref{}, erasureEntry{
-				What: "done", Ground: muster.GroundExpired, Files: len(files), Keys: len(ids),
+				What: "done", Ground: muster.GroundExpired, Files: len(files), Keys: len(ended),
 			})
 			return err
 		}); err != nil {

@@ -41,10 +41,15 @@ func (tx *Tx) EvidenceKeysDue(ctx context.Context, limit int) ([]muster.Evidence
 			LEFT JOIN applications a ON a.id = e.application WHERE k.due > 0 AND k.gone = 0 ORDER BY k.id LIMIT ?`, limit)
 }
 
-// EndEvidenceKeys writes down that keys are destroyed.
-func (tx *Tx) EndEvidenceKeys(ctx context.Context, ids ...string) error {
-	return inLists(ids, func(marks string, args []any) error {
-		return tx.exec(ctx, nil, `UPDATE evidence_keys SET gone = ? WHERE gone = 0 AND id IN `+marks, append([]any{tx.now}, args...)...)
+// EndEvidenceKeys writes down that keys are destroyed, and lists those of which nobody
+// did before.
+func (tx *Tx) EndEvidenceKeys(ctx context.Context, ids ...string) (ended []string, err error) {
+	return ended, inLists(ids, func(marks string, args []any) error {
+		return tx.change(ctx, func(r row) error {
+			id, err := scanText(r)
+			ended = append(ended, id)
+			return err
+		}, `UPDATE evidence_keys SET gone = ? WHERE gone = 0 AND id IN `+marks+` RETURNING id`, append([]any{tx.now}, args...)...)
 	})
 }
 
