@@ -34,7 +34,7 @@ type Proof struct {
 }
 
 // Key is the place of p in the order of proofs.
-func (p *Proof) Key() string { return p.Customer + " " + p.Evidence }
+func (p *Proof) Key() string { return p.Subject + " " + p.Evidence }
 
 // FileAge is what retention reads of one customer's file: times and states alone.
 type FileAge struct {

@@ -224,8 +224,8 @@ type rooms struct {
 }
 
 // openRooms opens a deployment that no process has open. dir has its root key.
-func openRooms(ctx context.Context, dir string, data, keys store.Config, pool int) (h *rooms, err error) {
-	h = &rooms{}
+func openRooms(ctx context.Context, dir string, data, keys store.Config, pool int) (_ *rooms, err error) {
+	h := &rooms{}
 	defer func() {
 		if err != nil {
 			h.close(ctx)

@@ -38,8 +38,10 @@ type Tx interface {
 
 // Ages are files' times, holds and erasures.
 type Ages interface {
-	FileAges(ctx context.Context, p muster.Page) ([]muster.FileAge, error)
+	// EndedFiles looks at a page of files and reads those of which no account is in use.
+	EndedFiles(ctx context.Context, p muster.Page) (files []muster.FileAge, looked int64, last string, err error)
 	FileAge(ctx context.Context, customer string) (*muster.FileAge, error)
+	TheseFiles(ctx context.Context, customers ...string) ([]muster.FileAge, error)
 	Holds(ctx context.Context, live bool, p muster.Page) ([]*muster.Hold, error)
 	Hold(ctx context.Context, id string) (*muster.Hold, error)
 	PutHold(ctx context.Context, h *muster.Hold) error
@@ -77,8 +79,8 @@ type Records interface {
 
 // Proofs are evidence whose details were for proof only.
 type Proofs interface {
-	Proofs(ctx context.Context, taken time.Time, p muster.Page) ([]muster.Proof, error)
-	Standing(ctx context.Context, customer string) ([][]byte, error)
+	Proofs(ctx context.Context, taken time.Time, p muster.Page) (found []muster.Proof, next string, err error)
+	Standing(ctx context.Context, customers ...string) (map[string][][]byte, error)
 	DropProofs(ctx context.Context, proofs ...muster.Proof) error
 	DueEvidenceKeys(ctx context.Context, ids ...string) error
 	EvidenceKeysDue(ctx context.Context, limit int) ([]muster.EvidenceKey, error)
@@ -123,10 +125,17 @@ type Staff interface {
 	}, proposer, by string, proposed time.Time) error
 }
 
-// Accessed says when customers last used an account, as far as is known: never
-// earlier than the truth. Customers of whom nothing is known are absent.
+// Accessed opens looks at when customers last used an account. One look is recorded
+// once, however many customers it is about.
 type Accessed interface {
+	Look(ctx context.Context) (Look, error)
+}
+
+// Look says when customers last used an account, as far as is known: never earlier
+// than the truth. Customers of whom nothing is known are absent.
+type Look interface {
 	LastAccessed(ctx context.Context, customers []string) (map[string]time.Time, error)
+	End(ctx context.Context) error
 }
 
 // Config of a Service. Accessed and Owner may be nil.

@@ -36,14 +36,15 @@ func (s *Service) Preview(ctx context.Context, at time.Time) (*Preview, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.pages(ctx, "", filesInAPage, func(files []muster.FileAge, accessed map[string]time.Time) (bool, error) {
-		for i := range files {
-			f := &files[i]
-			out.Files++
+	err = s.pages(ctx, "", filesInAPage, func(x *page) (bool, error) {
+		out.Files += x.looked
+		out.Live += x.looked - int64(len(x.files))
+		for i := range x.files {
+			f := &x.files[i]
 			if f.Live {
 				out.Live++
 			}
-			out.add(p.of(f, accessed[f.Customer]))
+			out.add(p.of(f, x.accessed[f.Customer]))
 		}
 		return true, nil
 	})
@@ -125,41 +126,70 @@ func (s *Service) planAt(ctx context.Context, at time.Time) (p *plan, err error)
 	return p, err
 }
 
+// page is some of all files: those of which no account is in use, which are all that
+// anything can go of, and when they were last used.
+type page struct {
+	files    []muster.FileAge
+	accessed map[string]time.Time // by customer
+	looked   int64                // files of the page, those in use among them
+	last     string               // customer up to whom it goes
+}
+
 // pages walks all files after a customer, so many at a time, each page in a view of its
 // own; each returns false to stop.
-func (s *Service) pages(ctx context.Context, after string, size int, each func(files []muster.FileAge, accessed map[string]time.Time) (bool, error)) error {
+func (s *Service) pages(ctx context.Context, after string, size int, each func(*page) (bool, error)) (err error) {
+	used := looking{from: s.Accessed}
+	defer func() {
+		if e := used.end(ctx); err == nil {
+			err = e
+		}
+	}()
 	for {
-		var files []muster.FileAge
+		x := &page{}
 		if err := s.DB.View(ctx, func(tx Tx) (err error) {
-			files, err = tx.FileAges(ctx, muster.Page{After: after, Limit: size})
+			x.files, x.looked, x.last, err = tx.EndedFiles(ctx, muster.Page{After: after, Limit: size})
 			return err
-		}); err != nil || len(files) == 0 {
-			return err
-		}
-		after = files[len(files)-1].Customer
-		accessed, err := s.accessed(ctx, files)
-		if err != nil {
+		}); err != nil || x.looked == 0 {
 			return err
 		}
-		if more, err := each(files, accessed); err != nil || !more {
+		after = x.last
+		if x.accessed, err = used.of(ctx, x.files); err != nil {
+			return err
+		}
+		if more, err := each(x); err != nil || !more {
 			return err
 		}
 	}
 }
 
-// accessed asks when the ended ones among files were last used.
-func (s *Service) accessed(ctx context.Context, files []muster.FileAge) (map[string]time.Time, error) {
-	if s.Accessed == nil {
-		return nil, nil
-	}
+// looking is one look, opened where it is first needed.
+type looking struct {
+	from Accessed // nil: nothing is known
+	look Look
+}
+
+// of asks when the ended ones among files were last used.
+func (l *looking) of(ctx context.Context, files []muster.FileAge) (_ map[string]time.Time, err error) {
 	var ended []string
 	for i := range files {
 		if !files[i].Live && files[i].Opened {
 			ended = append(ended, files[i].Customer)
 		}
 	}
-	if len(ended) == 0 {
+	if l.from == nil || len(ended) == 0 {
 		return nil, nil
 	}
-	return s.Accessed.LastAccessed(ctx, ended)
+	if l.look == nil {
+		if l.look, err = l.from.Look(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return l.look.LastAccessed(ctx, ended)
+}
+
+func (l *looking) end(ctx context.Context) error {
+	if l.look == nil {
+		return nil
+	}
+	return l.look.End(ctx)
 }

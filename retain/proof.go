@@ -70,24 +70,19 @@ func (p *plan) proofOver(f *muster.FileAge, taken time.Time) (pack string, ok bo
 
 // provedOf reads one page of proofs after a key, and says what of it is due.
 func (p *plan) provedOf(ctx context.Context, tx Tx, taken time.Time, after string) (*proofPage, error) {
-	found, err := tx.Proofs(ctx, taken, muster.Page{After: after, Limit: proofsAtOnce})
+	found, next, err := tx.Proofs(ctx, taken, muster.Page{After: after, Limit: proofsAtOnce})
 	if err != nil {
 		return nil, err
 	}
-	page := &proofPage{packs: map[string]int64{}}
-	if len(found) == proofsAtOnce {
-		page.next = found[len(found)-1].Key()
+	page := &proofPage{packs: map[string]int64{}, next: next}
+	files, us, err := filesOf(ctx, tx, found)
+	if err != nil {
+		return nil, err
 	}
-	var f *muster.FileAge
-	var us map[string]bool
 	for _, x := range found {
-		if f == nil || f.Customer != x.Customer {
-			if f, err = tx.FileAge(ctx, x.Customer); err != nil {
-				return nil, err
-			}
-			if us, err = shownUS(ctx, tx, x.Customer); err != nil {
-				return nil, err
-			}
+		f := files[x.Customer]
+		if f == nil {
+			return nil, muster.Errorf(muster.CodeInternal, "evidence is of a customer who is not there")
 		}
 		if !us[x.Subject] {
 			continue
@@ -106,25 +101,39 @@ func (p *plan) provedOf(ctx context.Context, tx Tx, taken time.Time, after strin
 	return page, nil
 }
 
-// shownUS are the subjects of a file whose status is us in each decision under which
-// it stands that speaks of them.
-func shownUS(ctx context.Context, tx Tx, customer string) (map[string]bool, error) {
-	bodies, err := tx.Standing(ctx, customer)
+// filesOf reads the files that proofs belong to, and the subjects of each whose status
+// is us in every decision under which the file stands that speaks of them.
+func filesOf(ctx context.Context, tx Tx, found []muster.Proof) (files map[string]*muster.FileAge, us map[string]bool, err error) {
+	files, us = map[string]*muster.FileAge{}, map[string]bool{}
+	var customers []string
+	for _, x := range found {
+		customers = append(customers, x.Customer)
+	}
+	customers = slices.Compact(slices.Sorted(slices.Values(customers)))
+	ages, err := tx.TheseFiles(ctx, customers...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	us := map[string]bool{}
-	for _, body := range bodies {
-		var d muster.Decision
-		if err := json.Unmarshal(body, &d); err != nil {
-			return nil, muster.Errorf(muster.CodeInternal, "a stored decision is not what it should be: %w", err)
-		}
-		for id, status := range d.Foreign {
-			before, known := us[id]
-			us[id] = status == muster.StatusUS && (before || !known)
+	for i := range ages {
+		files[ages[i].Customer] = &ages[i]
+	}
+	standing, err := tx.Standing(ctx, customers...)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, bodies := range standing {
+		for _, body := range bodies {
+			var d muster.Decision
+			if err := json.Unmarshal(body, &d); err != nil {
+				return nil, nil, muster.Errorf(muster.CodeInternal, "a stored decision is not what it should be: %w", err)
+			}
+			for id, status := range d.Foreign {
+				before, known := us[id]
+				us[id] = status == muster.StatusUS && (before || !known)
+			}
 		}
 	}
-	return us, nil
+	return files, us, nil
 }
 
 // proofs drops what was seen for proof only, once it has proved: a page a call. The

@@ -17,21 +17,21 @@ func (s *Service) SpansOver(ctx context.Context, class string, end time.Time, cu
 		return nil, err
 	}
 	customers = slices.Compact(slices.Sorted(slices.Values(customers)))
-	files := make([]muster.FileAge, 0, len(customers))
-	if err := s.DB.View(ctx, func(tx Tx) error {
-		files = files[:0]
-		for _, c := range customers {
-			f, err := tx.FileAge(ctx, c)
-			if err != nil {
-				return err
-			}
-			files = append(files, *f)
-		}
-		return nil
+	var files []muster.FileAge
+	if err := s.DB.View(ctx, func(tx Tx) (err error) {
+		files, err = tx.TheseFiles(ctx, customers...)
+		return err
 	}); err != nil {
 		return nil, err
 	}
-	accessed, err := s.accessed(ctx, files)
+	if len(files) < len(customers) {
+		return nil, muster.Errorf(muster.CodeNotFound, "a customer of an account is not there")
+	}
+	used := looking{from: s.Accessed}
+	accessed, err := used.of(ctx, files)
+	if e := used.end(ctx); err == nil {
+		err = e
+	}
 	if err != nil {
 		return nil, err
 	}

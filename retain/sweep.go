@@ -168,11 +168,11 @@ func (s *Service) files(ctx context.Context, c *Cursor) error {
 	}
 	e := &muster.Erasure{Ground: muster.GroundExpired, Due: p.at}
 	end := true
-	if err := s.pages(ctx, c.After, filesAtOnce, func(files []muster.FileAge, accessed map[string]time.Time) (bool, error) {
-		for i := range files {
-			f := &files[i]
+	if err := s.pages(ctx, c.After, filesAtOnce, func(x *page) (bool, error) {
+		for i := range x.files {
+			f := &x.files[i]
 			it := muster.ErasureItem{Customer: f.Customer}
-			for _, d := range p.of(f, accessed[f.Customer]) {
+			for _, d := range p.of(f, x.accessed[f.Customer]) {
 				if !d.held {
 					it.Classes, it.Pack = append(it.Classes, d.class), d.pack
 				}
@@ -186,6 +186,7 @@ func (s *Service) files(ctx context.Context, c *Cursor) error {
 				return false, nil
 			}
 		}
+		c.After = x.last
 		return true, nil
 	}); err != nil {
 		return err

@@ -9,16 +9,32 @@ import (
 	"github.com/muster-cip/muster"
 )
 
-// FileAges reads the times and states of customers' files, in the order of their ids.
-func (tx *Tx) FileAges(ctx context.Context, p muster.Page) ([]muster.FileAge, error) {
-	return tx.fileAges(ctx, p.After+"!", "~", p.Limit) // no id has a character before ! or after ~
+// notLive are the states of an account that is not in use: it has ended, or never began.
+const notLive = `('` + muster.AccClosed + `', '` + muster.AccPending + `')`
+
+// EndedFiles looks at customers' files in the order of their ids, so many as a page
+// has, and reads the times and states of those of which no account is in use: the others
+// are most, and nothing of them goes. looked is how many it looked at, last the last of them.
+func (tx *Tx) EndedFiles(ctx context.Context, p muster.Page) (files []muster.FileAge, looked int64, last string, err error) {
+	if err := tx.query(ctx, func(r row) error { return r.scan(&last, &looked) },
+		`SELECT coalesce(max(id), ''), count(*) FROM (SELECT id FROM customers WHERE id > ? ORDER BY id LIMIT ?) c`, p.After, p.Limit); err != nil || looked == 0 {
+		return nil, 0, "", err
+	}
+	// Both tables are read from one id to another: PostgreSQL then merges the two ranges.
+	files, err = all(ctx, tx, scanFile, `SELECT c.id, c.made, c.applied, c.gone FROM customers c WHERE c.id > ? AND c.id <= ? AND NOT EXISTS (
+		SELECT 1 FROM accounts a WHERE a.customer = c.id AND a.customer > ? AND a.customer <= ? AND a.state NOT IN `+notLive+`) ORDER BY c.id`,
+		p.After, last, p.After, last)
+	if err != nil {
+		return nil, 0, "", err
+	}
+	return files, looked, last, tx.fillFiles(ctx, files)
 }
 
 // FileAge reads one customer's.
 func (tx *Tx) FileAge(ctx context.Context, customer string) (*muster.FileAge, error) {
-	files, err := tx.fileAges(ctx, customer, customer, 1)
+	files, err := tx.TheseFiles(ctx, customer)
 	if err == nil && len(files) == 0 {
-		return nil, muster.Errorf(muster.CodeNotFound, "there is no such customer")
+		err = muster.Errorf(muster.CodeNotFound, "there is no such customer")
 	}
 	if err != nil {
 		return nil, err
@@ -26,88 +42,87 @@ func (tx *Tx) FileAge(ctx context.Context, customer string) (*muster.FileAge, er
 	return &files[0], nil
 }
 
-// fileAges reads those from one id to another: three ranges of rows, joined here.
-func (tx *Tx) fileAges(ctx context.Context, from, to string, limit int) ([]muster.FileAge, error) {
-	files, err := all(ctx, tx, func(r row) (f muster.FileAge, err error) {
-		var applied, gone string
-		err = r.scan(&f.Customer, &f.Made, &applied, &gone)
-		f.Applied, f.Gone = strings.Fields(applied), strings.Fields(gone)
-		return f, err
-	}, `SELECT id, made, applied, gone FROM customers WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?`, from, to, limit)
-	if err != nil || len(files) == 0 {
+// TheseFiles reads those of customers; one that is not there is absent.
+func (tx *Tx) TheseFiles(ctx context.Context, customers ...string) (files []muster.FileAge, err error) {
+	if err := inLists(customers, func(marks string, args []any) error {
+		some, err := all(ctx, tx, scanFile, `SELECT id, made, applied, gone FROM customers WHERE id IN `+marks, args...)
+		files = append(files, some...)
+		return err
+	}); err != nil {
 		return nil, err
 	}
-	last := files[len(files)-1].Customer
+	return files, tx.fillFiles(ctx, files)
+}
+
+func scanFile(r row) (f muster.FileAge, err error) {
+	var applied, gone string
+	err = r.scan(&f.Customer, &f.Made, &applied, &gone)
+	f.Applied, f.Gone = strings.Fields(applied), strings.Fields(gone)
+	return f, err
+}
+
+// fillFiles adds what accounts, applications and hits say to files.
+func (tx *Tx) fillFiles(ctx context.Context, files []muster.FileAge) error {
+	at, ids := make(map[string]*muster.FileAge, len(files)), make([]string, len(files))
+	for i := range files {
+		ids[i] = files[i].Customer
+		at[ids[i]] = &files[i]
+	}
 	ended := map[string]bool{} // accounts that are closed
-	at := 0
-	// find goes on to the file of a customer: rows come in the same order.
-	find := func(customer string) *muster.FileAge {
-		for at < len(files) && files[at].Customer < customer {
-			at++
-		}
-		if at < len(files) && files[at].Customer == customer {
-			return &files[at]
-		}
-		return nil
-	}
-	if err := tx.query(ctx, func(r row) error {
-		var id, customer, state string
-		var opened, interim, closed time.Time
-		if err := r.scan(&id, &customer, &state, &opened, &interim, &closed); err != nil {
-			return err
-		}
-		ended[id] = state == muster.AccClosed
-		f := find(customer)
-		if f == nil {
+	if err := inLists(ids, func(marks string, args []any) error {
+		return tx.query(ctx, func(r row) error {
+			var id, customer, state string
+			var opened, interim, closed time.Time
+			if err := r.scan(&id, &customer, &state, &opened, &interim, &closed); err != nil {
+				return err
+			}
+			ended[id] = state == muster.AccClosed
+			f := at[customer]
+			f.Opened = f.Opened || !opened.IsZero() || !interim.IsZero()
+			f.Live = f.Live || state != muster.AccClosed && state != muster.AccPending
+			if closed.After(f.Closed) {
+				f.Closed = closed
+			}
 			return nil
-		}
-		f.Opened = f.Opened || !opened.IsZero() || !interim.IsZero()
-		f.Live = f.Live || state != muster.AccClosed && state != muster.AccPending
-		if closed.After(f.Closed) {
-			f.Closed = closed
-		}
-		return nil
-	}, `SELECT id, customer, state, opened, interim_since, closed FROM accounts WHERE customer >= ? AND customer <= ? ORDER BY customer`, from, last); err != nil {
-		return nil, err
+		}, `SELECT id, customer, state, opened, interim_since, closed FROM accounts WHERE customer IN `+marks, args...)
+	}); err != nil {
+		return err
 	}
-	at = 0
-	if err := tx.query(ctx, func(r row) error {
-		var customer, account, state string
-		var updated time.Time
-		if err := r.scan(&customer, &account, &state, &updated); err != nil {
-			return err
-		}
-		f := find(customer)
-		if f == nil {
+	if err := inLists(ids, func(marks string, args []any) error {
+		return tx.query(ctx, func(r row) error {
+			var customer, account, state string
+			var updated time.Time
+			if err := r.scan(&customer, &account, &state, &updated); err != nil {
+				return err
+			}
+			f := at[customer]
+			switch state {
+			case muster.AppReceived, muster.AppNeeds, muster.AppReview:
+				f.Live = f.Live || !ended[account] // nothing can be opened any more where it is closed
+			}
+			if !updated.Before(f.Last) {
+				f.Last, f.Refused = updated, state == muster.AppRefused
+			}
 			return nil
-		}
-		switch state {
-		case muster.AppReceived, muster.AppNeeds, muster.AppReview:
-			f.Live = f.Live || !ended[account] // nothing can be opened any more where it is closed
-		}
-		if !updated.Before(f.Last) {
-			f.Last, f.Refused = updated, state == muster.AppRefused
-		}
-		return nil
-	}, `SELECT customer, account, state, updated FROM applications WHERE customer >= ? AND customer <= ? ORDER BY customer`, from, last); err != nil {
-		return nil, err
+		}, `SELECT customer, account, state, updated FROM applications WHERE customer IN `+marks+` ORDER BY id`, args...)
+	}); err != nil {
+		return err
 	}
-	at = 0
-	return files, tx.query(ctx, func(r row) error {
-		var customer string
-		var open int64 // hits that no period ends
-		var until time.Time
-		if err := r.scan(&customer, &until, &open); err != nil {
-			return err
-		}
-		if f := find(customer); f != nil {
+	return inLists(ids, func(marks string, args []any) error {
+		return tx.query(ctx, func(r row) error {
+			var customer string
+			var open int64 // hits that no period ends
+			var until time.Time
+			if err := r.scan(&customer, &until, &open); err != nil {
+				return err
+			}
+			f := at[customer]
 			if f.Hit = true; open == 0 {
 				f.HitUntil = until
 			}
-		}
-		return nil
-	}, `SELECT customer, max(keep), sum(CASE WHEN keep = 0 THEN 1 ELSE 0 END) FROM hits
-		WHERE customer >= ? AND customer <= ? AND state = 'true' GROUP BY customer ORDER BY customer`, from, last)
+			return nil
+		}, `SELECT customer, max(keep), sum(CASE WHEN keep = 0 THEN 1 ELSE 0 END) FROM hits WHERE customer IN `+marks+` AND state = 'true' GROUP BY customer`, args...)
+	})
 }
 
 const holdColumns = `id, customer, class, made_from, made_to, ground, matter, undisclosed, placed, operator, review, lifted, lifted_by, withheld, version`

@@ -44,13 +44,29 @@ func (k ledgerKeep) MayGo(ctx context.Context, kind ledger.Kind, end time.Time, 
 	return may, nil
 }
 
-// LastAccessed is when customers last used an account. Where the ledger is not asked
+// Look begins to ask when customers last used an account. Where the ledger is not asked
 // nothing may be taken to be unused: that is an error and not an absence.
-func (k ledgerKeep) LastAccessed(ctx context.Context, customers []string) (map[string]time.Time, error) {
+func (k ledgerKeep) Look(ctx context.Context) (retain.Look, error) {
 	if k.h.asks == nil {
 		return nil, muster.Errorf(muster.CodeUnavailable, "the ledger is not open: nobody knows when accounts were last used")
 	}
-	of, err := k.h.db.LedgerAccounts().CustomerAccounts(ctx, customers)
+	s, err := k.h.vault.Use(ctx, vault.Job{Name: "ledger.last_access", Purpose: "retention", Scope: "ended customers whose periods are computed"}, k.h.journal)
+	if err != nil {
+		return nil, err
+	}
+	return &accessLook{h: k.h, s: s}, nil
+}
+
+// accessLook is one look: of a preview, or of a part of a day's run.
+type accessLook struct {
+	h     *house
+	s     *vault.Session
+	found int
+}
+
+// LastAccessed is when customers last used an account.
+func (l *accessLook) LastAccessed(ctx context.Context, customers []string) (map[string]time.Time, error) {
+	of, err := l.h.db.LedgerAccounts().CustomerAccounts(ctx, customers)
 	if err != nil {
 		return nil, err
 	}
@@ -61,11 +77,7 @@ func (k ledgerKeep) LastAccessed(ctx context.Context, customers []string) (map[s
 	if len(accounts) == 0 {
 		return nil, nil
 	}
-	s, err := k.h.vault.Use(ctx, vault.Job{Name: "ledger.last_access", Purpose: "retention", Scope: "ended customers whose periods are computed"}, k.h.journal)
-	if err != nil {
-		return nil, err
-	}
-	last, err := k.h.asks.LastAccesses(ctx, s, accounts)
+	last, err := l.h.asks.LastAccesses(ctx, l.s, accounts)
 	if err != nil {
 		return nil, err
 	}
@@ -77,5 +89,9 @@ func (k ledgerKeep) LastAccessed(ctx context.Context, customers []string) (map[s
 			}
 		}
 	}
-	return found, s.End(ctx, len(found))
+	l.found += len(found)
+	return found, nil
 }
+
+// End records how many were found.
+func (l *accessLook) End(ctx context.Context) error { return l.s.End(ctx, l.found) }
