@@ -524,7 +524,7 @@ func (f *fleet) said(answer string) string {
 	for _, process := range f.all {
 		for line := range strings.Lines(string(process.log.bytes())) {
 			if strings.Contains(line, p.ID) && strings.Contains(line, "cause") {
-				return line
+				return process.cmd.Path + ": " + line
 			}
 		}
 	}

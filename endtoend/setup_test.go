@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"flag"
 	"io"
@@ -73,6 +74,7 @@ type deployment struct {
 	token  string // of the first operator: every scope
 	dsn    string // of the data, on PostgreSQL; "" on SQLite
 	keyDSN string
+	files  map[string]*sql.DB // opened beside who uses them
 }
 
 // setup makes a deployment: on PostgreSQL or SQLite, of mode production or sandbox.

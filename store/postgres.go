@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -459,7 +460,21 @@ func postgresError(err error) error {
 	if errors.As(err, &network) || errors.As(err, &connect) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return muster.Errorf(muster.CodeUnavailable, "the store cannot be reached: %w", err)
 	}
-	return muster.Errorf(muster.CodeUnavailable, "the store failed: %w", fmt.Errorf("%T", err))
+	return muster.Errorf(muster.CodeUnavailable, "the store failed: %w", errors.New(kindsOf(err)))
+}
+
+// kindsOf names an error by its types, from the outermost in, and where it ends in one
+// whose words never change by those.
+func kindsOf(err error) string {
+	var kinds []string
+	for ; err != nil; err = errors.Unwrap(err) {
+		kind := fmt.Sprintf("%T", err)
+		if err == io.EOF || err == io.ErrUnexpectedEOF || err == net.ErrClosed || err == errSilent {
+			kind = err.Error()
+		}
+		kinds = append(kinds, kind)
+	}
+	return strings.Join(kinds, ": ")
 }
 
 // postgresRow is one row as pgx gives it.
