@@ -147,14 +147,31 @@ func (db *DB) run(first *job) []*job {
 		first.err = err
 		return group
 	}
-	defer done()
-	if db.attempt(ctx, c, &group, false) || len(group) > 1 && db.attempt(ctx, c, &group, true) {
+	defer func() { done() }()
+	// A connection that was lost before the commit takes nothing with it: the group runs
+	// again on another.
+	attempt := func(group *[]*job, careful bool) bool {
+		if c.lost() {
+			done()
+			next, release, err := db.driver.writer(ctx)
+			if err != nil {
+				done = func() {}
+				for _, j := range *group {
+					j.err, j.panicked = err, nil
+				}
+				return true
+			}
+			c, done = next, release
+		}
+		return db.attempt(ctx, c, group, careful)
+	}
+	if attempt(&group, false) || len(group) > 1 && attempt(&group, true) {
 		return group
 	}
 	for _, j := range group {
 		ok := false
 		for try := 0; try < retries && !ok; try++ {
-			ok = db.attempt(ctx, c, &[]*job{j}, true)
+			ok = attempt(&[]*job{j}, true)
 		}
 		if !ok {
 			j.err = &muster.Error{Code: muster.CodeUnavailable, Message: "too many others write the same rows", RetryAfter: time.Second}
@@ -208,7 +225,7 @@ func (db *DB) attempt(ctx context.Context, c conn, group *[]*job, careful bool) 
 				return unavailable(err)
 			}
 		}
-		tx := &Tx{c: c, now: db.clock.now(), tail: &last, fenced: db.fenced}
+		tx := &Tx{c: c, run: ctx, now: db.clock.now(), tail: &last, fenced: db.fenced}
 		j.call(tx)
 		if careful && j.err == nil {
 			if err := c.flush(ctx); err != nil {

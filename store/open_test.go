@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/muster-cip/muster"
@@ -247,4 +251,71 @@ func TestLostConnection(t *testing.T) {
 		return tx.Customers(ctx, muster.Page{Limit: 10})
 	})
 	same(&bundle{T: t, db: again}, 2, func(ctx context.Context, tx *store.Tx) (int64, error) { return tx.LogSize(ctx) })
+}
+
+// TestWhoLeavesTakesNobodyAlong: of two who share a group on PostgreSQL one goes away
+// while a statement of theirs waits. The other's transaction is kept.
+func TestWhoLeavesTakesNobodyAlong(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	var size atomic.Int64 // of the last group
+	db := open(t, store.Config{DSN: dsn, Writers: 1, Observe: func(c store.Commit) { size.Store(int64(c.Size)) }})
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := db.InTx(t.Context(), func(tx *store.Tx) error {
+		return tx.PutCustomer(t.Context(), &muster.CustomerRecord{ID: "cus_0", Kind: muster.Individual})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for try := 1; try <= 1000; try++ {
+		lock, err := conn.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lock.Exec(t.Context(), `LOCK TABLE customers IN EXCLUSIVE MODE`); err != nil {
+			t.Fatal(err)
+		}
+		leaves, leave := context.WithCancel(t.Context())
+		id := fmt.Sprintf("whk_%d", try)
+		var stays, gone error
+		var both sync.WaitGroup
+		came := make(chan struct{})
+		come := sync.OnceFunc(func() { close(came) })
+		both.Go(func() {
+			stays = db.InTx(t.Context(), func(tx *store.Tx) error {
+				come()
+				for range 100 { // so that the other stands in the queue
+					runtime.Gosched()
+				}
+				return tx.PutWebhook(t.Context(), &muster.WebhookRecord{ID: id})
+			})
+		})
+		<-came
+		both.Go(func() {
+			gone = db.InTx(leaves, func(tx *store.Tx) error {
+				if err := tx.PutCustomer(leaves, &muster.CustomerRecord{ID: "cus_" + id, Kind: muster.Individual}); err != nil {
+					return err
+				}
+				_, err := tx.Customer(leaves, "cus_0")
+				return err
+			})
+		})
+		for pgtest.One[int64](t, dsn, `SELECT count(*) FROM pg_stat_activity WHERE $1::int = ANY (pg_blocking_pids(pid))`, int64(conn.PgConn().PID())) == 0 {
+		}
+		leave()
+		if err := lock.Rollback(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		both.Wait()
+		if stays != nil {
+			t.Fatalf("who stayed: %v; who left: %v", stays, gone)
+		}
+		if size.Load() == 2 {
+			return
+		}
+	}
+	t.Fatal("they never shared a group")
 }

@@ -286,6 +286,7 @@ func (c *postgresConn) query(ctx context.Context, q string, args []any, each fun
 
 func (c *postgresConn) mark() mark   { return mark{c.sent, len(c.waiting)} }
 func (c *postgresConn) broken() bool { return c.failed }
+func (c *postgresConn) lost() bool   { return c.c.IsClosed() }
 
 func (c *postgresConn) undo(m mark) bool {
 	switch c.sent {

@@ -301,6 +301,7 @@ func (c *sqliteConn) flush(context.Context) error { return nil }
 func (c *sqliteConn) mark() mark                  { return mark{sent: c.sent} }
 func (c *sqliteConn) undo(m mark) bool            { return c.sent == m.sent }
 func (c *sqliteConn) broken() bool                { return c.failed }
+func (c *sqliteConn) lost() bool                  { return false }
 
 func (c *sqliteConn) savepoint(context.Context) error {
 	if c.saved { // the one before has done its work

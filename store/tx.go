@@ -12,6 +12,7 @@ import (
 // fn, and of no use after it.
 type Tx struct {
 	c        conn
+	run      context.Context // of the group: what statements run under; nil in a view
 	now      time.Time
 	view     bool
 	fenced   bool // the tables of jobs and leases are here
@@ -87,6 +88,8 @@ type conn interface {
 	rollback(ctx context.Context)
 	// broken reports whether a statement failed since begin or rollbackTo.
 	broken() bool
+	// lost reports whether the connection is of no use any more.
+	lost() bool
 }
 
 // Clauses that PostgreSQL reads and SQLite, which has one writer, does not need: a
@@ -129,12 +132,22 @@ func contextError(ctx context.Context) error {
 	return nil
 }
 
+// under is what a statement runs under. A driver closes a connection on which the
+// context of a statement ends, so within a group it is not the caller's: one who leaves
+// must not take the others along. Between statements the caller's is looked at.
+func (tx *Tx) under(ctx context.Context) context.Context {
+	if tx.run != nil {
+		return tx.run
+	}
+	return ctx
+}
+
 // exec writes. none is the error where no row was affected.
 func (tx *Tx) exec(ctx context.Context, none error, q string, args ...any) error {
 	if err := tx.check(ctx, true); err != nil {
 		return err
 	}
-	if err := tx.c.exec(ctx, none, q, bind(args)); err != nil {
+	if err := tx.c.exec(tx.under(ctx), none, q, bind(args)); err != nil {
 		return tx.fail(err)
 	}
 	return nil
@@ -162,7 +175,7 @@ func (tx *Tx) change(ctx context.Context, each func(row) error, q string, args .
 	if err := tx.check(ctx, true); err != nil {
 		return err
 	}
-	err := tx.c.query(ctx, q, bind(args), each)
+	err := tx.c.query(tx.under(ctx), q, bind(args), each)
 	if err != nil {
 		return tx.fail(err)
 	}
@@ -173,7 +186,7 @@ func (tx *Tx) query(ctx context.Context, each func(row) error, q string, args ..
 	if err := tx.check(ctx, false); err != nil {
 		return err
 	}
-	if err := tx.c.query(ctx, q, bind(args), each); err != nil {
+	if err := tx.c.query(tx.under(ctx), q, bind(args), each); err != nil {
 		return tx.fail(err)
 	}
 	return nil
