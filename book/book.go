@@ -145,6 +145,27 @@ func Parse(text []byte, now time.Time) (*Line, error) {
 	return x, nil
 }
 
+// Number is what a line says that its number is, also one that is at fault or broken
+// off behind it; 0: it does not say.
+func Number(text []byte) int {
+	var x struct {
+		Line int `json:"line"`
+	}
+	if json.Unmarshal(text, &x) == nil {
+		return max(x.Line, 0)
+	}
+	d := json.NewDecoder(bytes.NewReader(text)) // as muster import writes it: the first member
+	for _, want := range []json.Token{json.Delim('{'), "line"} {
+		if t, err := d.Token(); err != nil || t != want {
+			return 0
+		}
+	}
+	if d.Decode(&x.Line) != nil {
+		return 0
+	}
+	return max(x.Line, 0)
+}
+
 // pointerOf makes a JSON Pointer of the path that encoding/json names.
 func pointerOf(path string) string {
 	if path == "" {

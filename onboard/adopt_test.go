@@ -300,6 +300,27 @@ func TestFaultsOfABook(t *testing.T) {
 
 // Every write of a chunk may fail, and the answer may get lost: sent again, each line
 // is there once.
+// A line is named by its own number, whatever is wrong with it: who sent it keeps the one
+// of that number to be corrected.
+func TestALineThatIsRefusedIsNamedByItsNumber(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.openImport("all", roomtest.Start.Add(90*day), 0)
+	numbered := func(n int, text string) string { return fmt.Sprintf(`{"line":%d,%s`, n, text[1:]) }
+	out := b.takeLines(id, 1,
+		numbered(20, customerLine(roomtest.Person("good"), "")),
+		numbered(30, customerLine(roomtest.Person("closed"), `,"state":"closed"`)), // read whole, and at fault
+		numbered(40, `{"type":"customer","nonsense":{}}`),
+		numbered(50, `{"type":"customer","customer":{"application":`), // broken off
+		`no object`,
+		strings.Replace(customerLine(roomtest.Person("late"), `,"state":"closed"`), `"type"`, `"line":70,"type"`, 1),
+	)
+	b.took(out, 1, 0, "30 /customer/closed required", "40  unknown_field", "50  json", "51  json", "70 /customer/closed required")
+	if out.Place != 70 {
+		t.Errorf("done up to line %d", out.Place)
+	}
+}
+
 func TestALineIsTakenOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

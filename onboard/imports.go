@@ -244,10 +244,15 @@ func (s *Service) makeReady(ctx context.Context, c *chunk, by muster.Principal, 
 	}); err != nil {
 		return err
 	}
-	c.last = c.lines[len(c.lines)-1].n
 	for i, x := range stateds {
 		switch {
 		case faults[i] != nil:
+			// Its number was not read with it, and the report and who sent it go by that.
+			if n := book.Number(c.lines[i].text); n > 0 {
+				c.lines[i].n = n
+			} else if i > 0 {
+				c.lines[i].n = c.lines[i-1].n + 1
+			}
 			c.refuse(c.lines[i].n, faults[i])
 		case x != nil:
 			c.stated = append(c.stated, x)
@@ -255,6 +260,7 @@ func (s *Service) makeReady(ctx context.Context, c *chunk, by muster.Principal, 
 		c.ledger.Access = append(c.ledger.Access, records[i].Access...)
 		c.ledger.Leases = append(c.ledger.Leases, records[i].Leases...)
 	}
+	c.last = c.lines[len(c.lines)-1].n
 	if err := s.dropKnown(ctx, c); err != nil || len(c.stated) == 0 {
 		return err
 	}
