@@ -281,6 +281,36 @@ func TestRestoreDoesNotBringBackWhatWasSeen(t *testing.T) {
 	search("older data, keys of the new epoch", dataBefore, k.backup("keys"), false, "and of 0 pieces of evidence")
 }
 
+// The doctor says when a key of what was dropped is still there; the next start destroys it.
+func TestDoctorSeesKeysOfWhatWasDropped(t *testing.T) {
+	t.Parallel()
+	k := setupKept(t, Config{})
+	item, _ := k.shows()
+	const says = "1 keys of what was dropped"
+	if _, out, _ := session(t.Context(), "doctor", "--config", k.config); strings.Contains(out, says) {
+		t.Errorf("before: %s", out)
+	}
+	k.open(k.config, func(h *house) {
+		if err := h.db.InTx(t.Context(), func(tx *store.Tx) error { return tx.DueEvidenceKeys(t.Context(), item.KeyID) }); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if _, out, _ := session(t.Context(), "doctor", "--config", k.config); !strings.Contains(out, says) {
+		t.Errorf("it says nothing: %s", out)
+	}
+	k.open(k.config, func(h *house) {
+		if err := h.retain.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.vault.Key(t.Context(), item.KeyID); muster.ErrorCode(err) != muster.CodeGone {
+			t.Errorf("it is there: %v", err)
+		}
+	})
+	if _, out, _ := session(t.Context(), "doctor", "--config", k.config); strings.Contains(out, says) {
+		t.Errorf("after: %s", out)
+	}
+}
+
 func TestBackupOfPostgres(t *testing.T) {
 	t.Parallel()
 	dsn := func() string {
