@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/api"
 	"github.com/muster-cip/muster/internal/pgtest"
+	"github.com/muster-cip/muster/internal/roomtest"
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/synthetic"
 )
@@ -362,20 +364,20 @@ func TestErasedOnOneGoneOnAll(t *testing.T) {
 		}
 		return name != ""
 	}
-	gone := func(application string, since time.Time) {
+	gone := func(what string, since time.Time, opens func(n int, what string) bool) {
 		t.Helper()
 		took := map[int]time.Duration{}
 		for len(took) < len(f.slots) {
 			for n := range f.slots {
-				if took[n] == 0 && !opens(n, application) {
+				if took[n] == 0 && !opens(n, what) {
 					took[n] = time.Since(since)
 				}
 			}
 			if time.Since(since) > 5*time.Second {
-				t.Fatalf("five seconds later only these do not open %s: %v", application, took)
+				t.Fatalf("five seconds later only these do not open %s: %v", what, took)
 			}
 		}
-		t.Logf("%s is not opened any more after %v", application, took)
+		t.Logf("%s is not opened any more after %v", what, took)
 	}
 
 	{ // By the erasure of the file.
@@ -393,7 +395,7 @@ func TestErasedOnOneGoneOnAll(t *testing.T) {
 			}
 			return pgtest.One[int64](t, f.d.dsn, `SELECT count(*) FROM erasures WHERE state = 'done'`) == 1
 		})
-		gone(a.Application, time.Now())
+		gone(a.Application, time.Now(), opens)
 	}
 
 	{ // By the key alone, as in the first half of an erasure: what goes with a file hides what is in memory.
@@ -415,6 +417,39 @@ func TestErasedOnOneGoneOnAll(t *testing.T) {
 		if still == 0 {
 			t.Error("no process had the key in its memory: this shows nothing")
 		}
-		gone(a.Application, since)
+		gone(a.Application, since, opens)
+	}
+
+	{ // What was seen of one who stays, by its key alone.
+		a := f.pick(11, synthetic.Complete)
+		x := f.ask(0, "", "POST", "/v1/applications/"+a.Application+"/evidence", mustJSON(f, map[string]any{
+			"method": "document.manual", "input": json.RawMessage(roomtest.Passport("NG", "C01X00T47")),
+		}), "Idempotency-Key", "seen-1")
+		if x.status != http.StatusCreated {
+			t.Fatalf("evidence: %d %s", x.status, x.body)
+		}
+		customer := pgtest.One[string](t, f.d.dsn, `SELECT customer FROM applications WHERE id = $1`, a.Application)
+		key := pgtest.One[string](t, f.d.dsn, `SELECT sealed_under FROM evidence WHERE application = $1 AND sealed_under <> ''`, a.Application)
+		seen := func(n int, customer string) bool {
+			t.Helper()
+			x, err := f.slots[n].Load().try("GET", "/v1/customers/"+customer+"/copy?case=T-2", nil)
+			if err != nil || x.status != http.StatusOK {
+				t.Fatalf("%+v, %v", x, err)
+			}
+			return bytes.Contains(x.body, []byte("C01X00T47"))
+		}
+		for n := range f.slots {
+			if !seen(n, customer) {
+				t.Fatalf("process %d does not open what was seen", n)
+			}
+		}
+		since := time.Now()
+		pgtest.Exec(t, f.d.keyDSN, `DELETE FROM subject_keys WHERE id = $1`, key)
+		gone(customer, since, seen)
+		for n := range f.slots {
+			if !opens(n, a.Application) {
+				t.Errorf("process %d does not open the person", n)
+			}
+		}
 	}
 }
