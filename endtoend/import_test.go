@@ -25,19 +25,19 @@ func bookLines() int {
 	return 1_000
 }
 
-// writeBook writes a book: every tenth customer stands below one that comes later, and
+// writeBook writes a book of so many customers: every tenth customer stands below one that comes later, and
 // every hundredth line is at fault.
-func writeBook(t testing.TB, path string) (good, bad int) {
+func writeBook(t testing.TB, path string, lines int) (good, bad int) {
 	t.Helper()
 	var b bytes.Buffer
 	people := synthetic.New(11)
-	for i := 0; good < bookLines(); i++ {
+	for i := 0; good < lines; i++ {
 		if people.Class(i) == synthetic.Invalid {
 			continue
 		}
 		app := people.Next(i)
 		app.Reference, app.Account = fmt.Sprintf("old-%d", good), ""
-		if good%10 == 0 && good+5 < bookLines() {
+		if good%10 == 0 && good+5 < lines {
 			app.Parent = &muster.Parent{Account: fmt.Sprintf("old-%d", good+5), Relation: muster.RelationSubLessee}
 		}
 		text, err := json.Marshal(app)
@@ -56,10 +56,10 @@ func writeBook(t testing.TB, path string) (good, bad int) {
 	return good, bad
 }
 
-// importing starts muster import beside a server.
-func (d *deployment) importing(p *process, file string) *exec.Cmd {
+// importing starts muster import beside a server; flags say when the cohort is due.
+func (d *deployment) importing(p *process, file string, flags ...string) *exec.Cmd {
 	d.Helper()
-	c := exec.Command(d.binary, "import", file, "--cohort", "all", "--due", "2090-01-01", "--batch", "100", "--server", p.base, "--json")
+	c := exec.Command(d.binary, append([]string{"import", file, "--cohort", "all", "--batch", "100", "--server", p.base, "--json"}, flags...)...)
 	c.Env = append(os.Environ(), "MUSTER_TOKEN="+d.token)
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
@@ -78,7 +78,7 @@ func TestAnImportIsKilled(t *testing.T) {
 			t.Parallel()
 			d := setup{postgres: postgres}.make(t)
 			file := filepath.Join(t.TempDir(), "book.ndjson")
-			good, bad := writeBook(t, file)
+			good, bad := writeBook(t, file, bookLines())
 			r := dice(t)
 			p := d.start(nil)
 			place := func() int {
@@ -90,7 +90,7 @@ func TestAnImportIsKilled(t *testing.T) {
 			}
 			for n := range 3 {
 				target := min(place()+1+r.IntN(good/5), good-good/5)
-				c := d.importing(p, file)
+				c := d.importing(p, file, "--due", "2090-01-01")
 				ended := make(chan error, 1)
 				go func() { ended <- c.Wait() }()
 				eventually(t, roundLasts, "some lines are taken", func() bool { return place() >= target })
@@ -108,7 +108,7 @@ func TestAnImportIsKilled(t *testing.T) {
 				}
 			}
 			for again := range 2 {
-				c := d.importing(p, file)
+				c := d.importing(p, file, "--due", "2090-01-01")
 				err := c.Wait()
 				var exit *exec.ExitError
 				if !errors.As(err, &exit) || exit.ExitCode() != 1 {
