@@ -176,7 +176,7 @@ func TestPageShowsTheSamples(t *testing.T) {
 	}
 	for name, fence := range map[string]string{
 		"signup.go": "go", "signup.py": "python", "signup.php": "php", "signup.sh": "sh", "webhook.go": "go", "webhook.py": "python", "webhook.php": "php",
-		"gate.sh": "sh", "nginx.conf": "nginx", "envoy.yaml": "yaml",
+		"gate.sh": "sh", "import.sh": "sh", "export.sh": "sh", "nginx.conf": "nginx", "envoy.yaml": "yaml",
 	} {
 		file, err := os.ReadFile(name)
 		if err != nil {
@@ -185,6 +185,75 @@ func TestPageShowsTheSamples(t *testing.T) {
 		if !strings.Contains(string(page), "```"+fence+"\n"+string(file)+"```\n") {
 			t.Errorf("docs/integrate.md does not show %s as it is", name)
 		}
+	}
+}
+
+// TestBookInAndEverythingOut runs both shell samples, one after the other, against one
+// sandbox with two operators.
+func TestBookInAndEverythingOut(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"sh", "curl", "sha256sum"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%s is not installed", program)
+		}
+	}
+	server, token := sandbox(t)
+	muster := func(args ...string) string {
+		t.Helper()
+		c := exec.CommandContext(t.Context(), built.Program(t), args...)
+		c.Env = append(os.Environ(), "MUSTER_SERVER="+server, "MUSTER_TOKEN="+token)
+		var out, errs bytes.Buffer
+		c.Stdout, c.Stderr = &out, &errs
+		if err := c.Run(); err != nil {
+			t.Fatalf("muster %v: %v\n%s", args, err, errs.String())
+		}
+		return strings.TrimSpace(out.String())
+	}
+	dir := t.TempDir()
+	identity := filepath.Join(dir, "identity")
+	recipient := muster("backup", "identity", identity)
+	_, operator, ok := strings.Cut(muster("operator", "add", "Grace Lim", "--json"), `"operator":"`)
+	if !ok {
+		t.Fatal("no operator")
+	}
+	operator, _, _ = strings.Cut(operator, `"`)
+	second := muster("token", "create", "--operator", operator, "--name", "second", "--scope", "export")
+	book := `{"type":"customer","customer":{"application":{"reference":"old-1","customer":{"kind":"individual","name":{"full":"Ada Example"}}},"since":"2019-03-01"}}
+{"type":"customer","customer":{"application":{"reference":"old-2","customer":{"kind":"individual","name":{"full":"Cy Example"}}},"state":"closed"}}
+`
+	if err := os.WriteFile(filepath.Join(dir, "book.ndjson"), []byte(book), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(sample string) string {
+		t.Helper()
+		path, err := filepath.Abs(sample)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := exec.CommandContext(t.Context(), "sh", path)
+		c.Dir = dir
+		c.Env = append(os.Environ(), "MUSTER_SERVER="+server, "MUSTER_TOKEN="+token, "SECOND_TOKEN="+second, "RECIPIENT="+recipient)
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", sample, err, out)
+		}
+		return string(out)
+	}
+	for _, want := range [][]string{
+		{`"taken":1,"there":0`, `"pointer":"/customer/closed","code":"required"`, `"place":2`, `"cohort":"all","due":"2030-01-01T00:00:00Z","share":5`, `"adopted":1,"decided":0`},
+		{`"taken":0,"there":1`, `"adopted":1,"decided":0`}, // again
+	} {
+		out := run("import.sh")
+		for _, w := range want {
+			if !strings.Contains(out, w) {
+				t.Errorf("import.sh never says %s:\n%s", w, out)
+			}
+		}
+	}
+	run("export.sh")
+	archive, err := os.ReadFile(filepath.Join(dir, "everything.age"))
+	if err != nil || !bytes.HasPrefix(archive, []byte("age-encryption.org/v1\n")) {
+		t.Errorf("%d bytes of an archive, %v", len(archive), err)
 	}
 }
 
