@@ -281,6 +281,44 @@ func TestRestoreDoesNotBringBackWhatWasSeen(t *testing.T) {
 	search("older data, keys of the new epoch", dataBefore, k.backup("keys"), false, "and of 0 pieces of evidence")
 }
 
+// An older key store that somebody brought by another way than a restore has keys that
+// were destroyed: the turn of the epoch does not carry them on.
+func TestTurnOfTheEpochCarriesNothingDestroyed(t *testing.T) {
+	t.Parallel()
+	k := setupKept(t, Config{})
+	item, person := k.shows()
+	ended := []string{k.key, item.KeyID}
+	var rows []vault.KeyRow
+	k.open(k.config, func(h *house) {
+		var err error
+		if rows, err = h.keys.Keys(t.Context(), ended); err != nil || len(rows) != 2 {
+			t.Fatal(rows, err)
+		}
+	})
+	k.erase()
+	k.open(k.config, func(h *house) {
+		if err := h.db.InTx(t.Context(), func(tx *store.Tx) error { return tx.DueEvidenceKeys(t.Context(), item.KeyID) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.retain.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := h.keys.Keys(t.Context(), ended); err != nil || len(left) != 0 {
+			t.Fatal(left, err)
+		}
+		if err := h.keys.AddKeys(t.Context(), rows); err != nil {
+			t.Fatal(err)
+		}
+	})
+	k.run("keys", "rotate", "--config", k.config)
+	k.open(k.config, func(h *house) {
+		left, err := h.keys.Keys(t.Context(), append(ended, person))
+		if err != nil || len(left) != 1 || left[0].ID != person {
+			t.Errorf("%+v, %v", left, err)
+		}
+	})
+}
+
 // The doctor says when a key of what was dropped is still there; the next start destroys it.
 func TestDoctorSeesKeysOfWhatWasDropped(t *testing.T) {
 	t.Parallel()

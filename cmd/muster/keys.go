@@ -105,6 +105,8 @@ type rotation struct {
 	From int    `json:"from"` // epochs
 	To   int    `json:"to"`
 	Keys int    `json:"keys,omitempty"` // subject keys wrapped anew by this run
+
+	Again int `json:"again,omitempty"` // keys that were destroyed before and were there again: somebody brought an older key store
 }
 
 // rotate ends the epoch under a lease, for on PostgreSQL other processes run. Its
@@ -136,6 +138,20 @@ func (h *house) rotate(ctx context.Context, say func(format string, args ...any)
 	}
 	if err := h.enterRotation(ctx, done); err != nil {
 		return done, err
+	}
+	if !pending {
+		// What was destroyed and came back by another way than a restore must not be
+		// carried into the new epoch.
+		persons, seen, err := h.endAgain(ctx)
+		if err != nil {
+			return done, err
+		}
+		if done.Again = persons + seen; done.Again > 0 {
+			say("destroyed again: the keys of %d persons and %d pieces of evidence", persons, seen)
+		}
+		if err := h.db.InTx(ctx, func(tx *store.Tx) error { return tx.Renew(ctx, lease, rotateFor) }); err != nil {
+			return done, err
+		}
 	}
 	renewed := h.clock()
 	if err := h.vault.Rotate(ctx, func(keys int) error {

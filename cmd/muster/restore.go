@@ -285,6 +285,11 @@ func (h *house) eraseAgain(ctx context.Context) (persons, seen int, err error) {
 	if err := h.retain.Strays(ctx); err != nil {
 		return 0, 0, err
 	}
+	return h.endAgain(ctx)
+}
+
+// endAgain destroys what is in the key store of the keys whose end the data know.
+func (h *house) endAgain(ctx context.Context) (persons, seen int, err error) {
 	if persons, err = h.destroyAgain(ctx, (*store.Tx).ErasedKeys); err != nil {
 		return 0, 0, err
 	}
@@ -300,7 +305,7 @@ func (h *house) eraseAgain(ctx context.Context) (persons, seen int, err error) {
 // destroyAgain destroys what is still in the key store of the keys that list lists, a
 // page a call.
 func (h *house) destroyAgain(ctx context.Context, list func(*store.Tx, context.Context, muster.Page) ([]string, string, error)) (n int, err error) {
-	for page := (muster.Page{Limit: 500}); ; {
+	for page := (muster.Page{Limit: 2000}); ; {
 		var keys []string
 		var last string
 		if err := h.db.View(ctx, func(tx *store.Tx) (err error) {
