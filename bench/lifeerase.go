@@ -132,8 +132,7 @@ func eraseOurs(ctx context.Context, r *run, what, dir string, data, keys store.C
 	// Past the question whether too much goes on one day, which is a preview's work.
 	c, done := retain.Cursor{Step: "files", After: muster.PrefixCustomer, Began: began}, false
 	for c.Step == "files" {
-		// A slice ends with the first erasure that ends past this.
-		if c, done, err = service.Slice(ctx, c, time.Now().Add(time.Millisecond)); err != nil {
+		if c, done, err = service.Slice(ctx, c, time.Now().Add(time.Minute)); err != nil { // it ends with the files
 			return 0, err
 		}
 	}

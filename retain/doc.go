@@ -154,12 +154,15 @@ type Config struct {
 }
 
 // Service is the room's verbs.
-type Service struct{ Config }
+type Service struct {
+	Config
+	together int // files of one erasure at most; tests take fewer
+}
 
 // New makes a Service.
 func New(c Config) *Service {
 	if c.Zone == nil {
 		c.Zone = time.UTC
 	}
-	return &Service{c}
+	return &Service{c, filesAtOnce}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/internal/roomtest"
+	"github.com/muster-cip/muster/retain"
 	"github.com/muster-cip/muster/store"
 )
 
@@ -239,17 +240,16 @@ func TestDayOnWhichMuchExpiresWaitsForTwo(t *testing.T) {
 	b.Clean()
 }
 
-// TestErasureIsFinishedWhateverFailed: before and after each durable write of a run the
-// store fails once; the next run of a new process leaves nothing, and a clean log.
+// TestErasureIsFinishedWhateverFailed: before and after each durable write of a run of
+// two erasures, which go on together, the store fails once; the next run of a new
+// process leaves nothing, and a clean log.
 func TestErasureIsFinishedWhateverFailed(t *testing.T) {
 	t.Parallel()
 	writes := 0
 	for n := 1; writes == 0 || n <= writes; n++ {
 		for _, after := range []bool{false, true} {
 			b := setup(t)
-			ada := b.customer("ada-1", "ada@example.com.ng", "+2348031234504")
-			b.end("ada-1")
-			b.Clock.Move(3 * year)
+			ended := b.twoEnded()
 			if after {
 				b.fail(0, n)
 			} else {
@@ -262,14 +262,19 @@ func TestErasureIsFinishedWhateverFailed(t *testing.T) {
 			if !b.hit {
 				t.Fatalf("write %d did not fail", n)
 			}
+			if open := b.erasures(muster.ErasureBegun); len(open) > 2 {
+				t.Errorf("write %d, after %v: %d are begun", n, after, len(open))
+			}
 			b.fail(0, 0)
 			b.retain = b.service()
 			if err := b.retain.Resume(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			b.run()
-			if got := b.left(ada.Customer); got.keys != 0 || got.claims != 0 || got.evidence != 0 || got.index != 0 {
-				t.Errorf("write %d, after %v: left %+v", n, after, got)
+			for _, customer := range ended {
+				if got := b.left(customer); got.keys != 0 || got.claims != 0 || got.evidence != 0 || got.index != 0 {
+					t.Errorf("write %d, after %v: left %+v", n, after, got)
+				}
 			}
 			if open := b.erasures(muster.ErasureBegun); len(open) != 0 {
 				t.Errorf("write %d, after %v: %d are not finished", n, after, len(open))
@@ -277,22 +282,57 @@ func TestErasureIsFinishedWhateverFailed(t *testing.T) {
 			b.Clean()
 		}
 		if writes == 0 {
-			writes = writesOfOne(t)
+			writes = writesOfTwo(t)
 		}
 	}
 }
 
-// writesOfOne counts the durable writes of a run that erases one file.
-func writesOfOne(t *testing.T) int {
-	b := setup(t)
-	b.customer("ada-1", "ada@example.com.ng", "+2348031234504")
-	b.end("ada-1")
+// twoEnded are two customers whose time is over; each is an erasure.
+func (b *bundle) twoEnded() (customers []string) {
+	b.Helper()
+	b.retain.Together(1)
+	for _, reference := range []string{"ada-1", "bea-1"} {
+		a := b.customer(reference, reference+"@example.com.ng", "+2348031234504")
+		b.end(reference)
+		customers = append(customers, a.Customer)
+	}
 	b.Clock.Move(3 * year)
-	b.run()
-	if b.n < 3 {
-		t.Fatalf("only %d writes", b.n)
+	return customers
+}
+
+// writesOfTwo counts the durable writes of a run that erases two files, each by itself.
+func writesOfTwo(t *testing.T) int {
+	b := setup(t)
+	b.twoEnded()
+	b.fail(0, 0)
+	if swept := b.run(); swept.Files != 2 || b.n < 6 {
+		t.Fatalf("%d files went by %d writes", swept.Files, b.n)
+	}
+	if done := b.erasures(muster.ErasureDone); len(done) != 2 {
+		t.Fatalf("%d erasures", len(done))
 	}
 	return b.n
+}
+
+// A slice carries out erasures until its time is over, and ends with the files: what
+// is kept of how far it came is then that all of them were looked at.
+func TestASliceEndsWithItsTimeOrTheFiles(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ended := b.twoEnded()
+	b.retain.Clock = func() time.Time { // time goes by
+		b.Clock.Move(time.Second)
+		return b.Clock.Now()
+	}
+	c := retain.Cursor{Step: "files", After: muster.PrefixCustomer, Began: b.Clock.Now()}
+	c, done, err := b.retain.Slice(t.Context(), c, b.Clock.Now().Add(2*time.Second))
+	if err != nil || done || c.Step != "files" || c.After != slices.Min(ended) || c.Swept.Files != 1 {
+		t.Fatalf("%+v, %v, %v", c, done, err)
+	}
+	c, done, err = b.retain.Slice(t.Context(), c, b.Clock.Now().Add(time.Hour))
+	if err != nil || done || c.Step != "records" || c.After != "" || c.Swept.Files != 2 {
+		t.Fatalf("%+v, %v, %v", c, done, err)
+	}
 }
 
 func TestOldRecordsLeaveTombstones(t *testing.T) {

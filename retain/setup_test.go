@@ -3,6 +3,7 @@ package retain_test
 import (
 	"context"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -174,8 +175,9 @@ func (b *bundle) alive(id string) bool {
 }
 
 // faults makes the stores of this room fail: before the nth transaction or destruction
-// of keys, or after it landed.
+// of keys, or after it landed. Two erasures write at the same time.
 type faults struct {
+	mu               sync.Mutex
 	n, before, after int
 	hit              bool
 }
@@ -190,17 +192,18 @@ func (r failing) InTx(ctx context.Context, fn func(retain.Tx) error) error {
 }
 
 func (f *faults) write(do func() error) error {
+	f.mu.Lock()
 	f.n++
-	if f.n == f.before {
-		f.hit = true
+	before, after := f.n == f.before, f.n == f.after
+	f.hit = f.hit || before || after
+	f.mu.Unlock()
+	if before {
 		return roomtest.ErrFault
 	}
-	n := f.n
 	if err := do(); err != nil {
 		return err
 	}
-	if n == f.after {
-		f.hit = true
+	if after {
 		return roomtest.ErrFault
 	}
 	return nil
@@ -219,7 +222,11 @@ func (k failingKeys) Destroy(ctx context.Context, ids []string) error {
 	return k.f.write(func() error { return k.Vault.Destroy(ctx, ids) })
 }
 
-func (f *faults) fail(before, after int) { *f = faults{before: before, after: after} }
+func (f *faults) fail(before, after int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.n, f.before, f.after, f.hit = 0, before, after, false
+}
 
 func (b *bundle) erasures(state string) []*muster.Erasure {
 	b.Helper()

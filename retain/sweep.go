@@ -2,6 +2,7 @@ package retain
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -52,7 +53,10 @@ func (s *Service) Slice(ctx context.Context, c Cursor, until time.Time) (Cursor,
 			err = s.requests(ctx)
 			c.Step = "files"
 		case "files":
-			err = s.files(ctx, &c)
+			err = s.files(ctx, &c, until)
+			if err == nil && c.Step != "files" { // the cursor is kept: nobody walks the files again
+				return c, false, ctx.Err()
+			}
 		case "records":
 			err = s.records(ctx, &c)
 		case "proofs":
@@ -149,9 +153,11 @@ func (s *Service) each(ctx context.Context, state string, fn func(*muster.Erasur
 	}
 }
 
-// files erases what is due of the files after the cursor: one erasure of at most
-// filesAtOnce a call.
-func (s *Service) files(ctx context.Context, c *Cursor) error {
+// files erases what is due of the files after the cursor, until about the given
+// instant: erasures of at most filesAtOnce files. While one is carried out, the next is
+// looked for and begun, so that their syncs are waited for together. A crash leaves two
+// begun at most, which Resume finishes.
+func (s *Service) files(ctx context.Context, c *Cursor, until time.Time) error {
 	if c.After == "" {
 		wait, n, err := s.waits(ctx)
 		if err != nil {
@@ -162,13 +168,54 @@ func (s *Service) files(ctx context.Context, c *Cursor) error {
 			return nil
 		}
 	}
-	p, err := s.planAt(ctx, s.Clock())
-	if err != nil {
+	ended := make(chan error, 1) // how the erasure that is carried out ended
+	var under *muster.Erasure    // that one; nil: none
+	settle := func() error {
+		if under == nil {
+			return nil
+		}
+		err := <-ended
+		if err == nil {
+			c.Swept.Files += int64(len(under.Items))
+		}
+		under = nil
 		return err
 	}
-	e := &muster.Erasure{Ground: muster.GroundExpired, Due: p.at}
-	end := true
-	if err := s.pages(ctx, c.After, filesAtOnce, func(x *page) (bool, error) {
+	at, end := c.After, false
+	for more := true; more; more = !end && !s.Clock().After(until) {
+		var e *muster.Erasure
+		var err error
+		e, at, end, err = s.due(ctx, at)
+		if err == nil && len(e.Items) > 0 {
+			err = s.begin(ctx, e)
+		}
+		if err = cmp.Or(settle(), err); err != nil {
+			return err
+		}
+		if len(e.Items) > 0 {
+			under = e
+			go func() { ended <- s.finish(ctx, e) }()
+		}
+	}
+	if err := settle(); err != nil {
+		return err
+	}
+	if c.After = at; end {
+		c.Step, c.After = "records", ""
+		return s.massOver(ctx)
+	}
+	return nil
+}
+
+// due is an erasure, not begun, of what is due of the files after a customer; next is
+// where to go on, and end that there are no more files.
+func (s *Service) due(ctx context.Context, after string) (e *muster.Erasure, next string, end bool, err error) {
+	p, err := s.planAt(ctx, s.Clock())
+	if err != nil {
+		return nil, "", false, err
+	}
+	e, next, end = &muster.Erasure{Ground: muster.GroundExpired, Due: p.at}, after, true
+	err = s.pages(ctx, after, filesAtOnce, func(x *page) (bool, error) {
 		for i := range x.files {
 			f := &x.files[i]
 			it := muster.ErasureItem{Customer: f.Customer}
@@ -177,34 +224,19 @@ func (s *Service) files(ctx context.Context, c *Cursor) error {
 					it.Classes, it.Pack = append(it.Classes, d.class), d.pack
 				}
 			}
-			c.After = f.Customer
+			next = f.Customer
 			if len(it.Classes) > 0 {
 				e.Items = append(e.Items, it)
 			}
-			if len(e.Items) == filesAtOnce {
+			if len(e.Items) == s.together {
 				end = false
 				return false, nil
 			}
 		}
-		c.After = x.last
+		next = x.last
 		return true, nil
-	}); err != nil {
-		return err
-	}
-	if len(e.Items) > 0 {
-		if err := s.begin(ctx, e); err != nil {
-			return err
-		}
-		if err := s.finish(ctx, e); err != nil {
-			return err
-		}
-		c.Swept.Files += int64(len(e.Items))
-	}
-	if end {
-		c.Step, c.After = "records", ""
-		return s.massOver(ctx)
-	}
-	return nil
+	})
+	return e, next, end, err
 }
 
 // waits reports whether more is due than may go on a day without two operators, and
