@@ -168,8 +168,11 @@ func (d *doctor) server(ctx context.Context, c Config) {
 	d.reported(c, base, s.Version, s.Origin, s.Ready, s.Parts)
 	for _, name := range s.Degraded {
 		next := "muster " + name + " status says what is past its bound"
-		if name == "storage" {
+		switch name {
+		case "storage":
 			next = "see the storage above, and the server's log"
+		case "clock":
+			next = "have the server's machine and the database's keep time by NTP"
 		}
 		d.note("server: "+name, warn, "works, and not as it should", next)
 	}

@@ -154,6 +154,7 @@ func (d *doctor) house(ctx context.Context, h *house) {
 			d.note(look.name, fail, message(err), "")
 		}
 	}
+	d.clocks(ctx, h)
 	if err := h.ledger.View(ctx, func(tx *store.LedgerTx) error { return d.ledger(ctx, h, tx) }); err != nil {
 		d.note("ledger", fail, message(err), "")
 	}
@@ -344,6 +345,23 @@ func (d *doctor) holds(ctx context.Context, tx *store.Tx, now time.Time) error {
 		d.note("evidence", warn, fmt.Sprintf("%d keys of what was dropped are still in the key store", n), "they go at the next start and in the day's run: if they stay, see why that fails")
 	}
 	return nil
+}
+
+// clocks compares the machine's clock with PostgreSQL's.
+func (d *doctor) clocks(ctx context.Context, h *house) {
+	const check, next = "clock of the database", "have this machine and the database's keep time by NTP"
+	if h.conf.Database == "" {
+		return
+	}
+	err := h.watchClock(ctx)
+	switch by := time.Duration(h.drift.last.Load()).Abs(); {
+	case err == nil:
+		d.note(check, fine, fmt.Sprintf("no more than %s from this machine's", apartWarn), "")
+	case by > apartRefuse:
+		d.note(check, fail, message(err)+": no server starts", next)
+	default:
+		d.note(check, warn, message(err), next)
+	}
 }
 
 // clock compares the machine's clock with the last record: time does not go back.

@@ -78,6 +78,7 @@ type house struct {
 	storage storage // of tiles and chunks outside the databases; nil: there is none
 	shelf   *ledger.Shelf
 	stored  storageState
+	drift   drift
 }
 
 // options of opening.

@@ -77,6 +77,7 @@ func serve(ctx context.Context, c Config, log *slog.Logger, ready func(net.Addr,
 	}
 	registry.MustRegister(h.asked)
 	registry.MustRegister(h.gateGauges()...)
+	registry.MustRegister(h.clockGauge())
 	defer h.close(context.WithoutCancel(ctx))
 	return h.serve(ctx, registry, m, ready)
 }
@@ -88,6 +89,9 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 		return err
 	}
 	defer stop()
+	if err := h.refuseClock(ctx); err != nil {
+		return err
+	}
 	db := store.As[watch.Tx](h.db)
 	box := &watch.Outbox{DB: db, Secrets: h.vault, Client: h.out, Clock: h.clock, Call: h.conf.lease() / 6}
 	if err := h.openHot(ctx); err != nil {
@@ -133,6 +137,7 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 		})
 	})
 	group.Go(func() error { return h.every(ctx, 5*time.Minute, "storage", h.watchStorage) })
+	group.Go(func() error { return h.every(ctx, 10*time.Second, "compare clocks", h.watchClock) })
 	group.Go(func() error {
 		return h.every(ctx, time.Second, "measures", watch.MeasuresDue(store.As[watch.Leases](h.db), h.register, h.self, h.conf.lease()/2))
 	})
@@ -243,6 +248,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 				}
 				return nil
 			}},
+			{Name: "clock", Soft: true, Run: func(context.Context) error { return h.drift.err() }},
 			{Name: "storage", Soft: true, Run: func(context.Context) error { return h.stored.err() }},
 			{Name: "lists", Soft: true, Run: func(context.Context) error {
 				if stale := h.lists.Stale(h.clock()); len(stale) > 0 {
