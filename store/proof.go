@@ -45,20 +45,25 @@ func (tx *Tx) Proofs(ctx context.Context, taken time.Time, p muster.Page) (found
 	return found, next, err
 }
 
-// Standing lists the bodies of the decisions under which customers' approved applications stand.
+const standing = `SELECT a.customer, CASE WHEN a.state = 'approved' THEN d.body END FROM applications a JOIN decisions d ON d.id = a.decision WHERE a.customer IN `
+
+// Standing lists the bodies of the decisions under which customers' approved applications
+// stand, in no order. That they are approved is no condition of the reading and the order
+// is nobody's: SQLite would take either for a reason to go through every approved
+// application for each page.
 func (tx *Tx) Standing(ctx context.Context, customers ...string) (map[string][][]byte, error) {
 	bodies := make(map[string][][]byte, len(customers))
 	return bodies, inLists(customers, func(marks string, args []any) error {
 		return tx.query(ctx, func(r row) error {
 			var customer string
 			var body []byte
-			if err := r.scan(&customer, &body); err != nil {
+			if err := r.scan(&customer, &body); err != nil || body == nil {
 				return err
 			}
 			body, err := compact.Unpack(body)
 			bodies[customer] = append(bodies[customer], body)
 			return err
-		}, `SELECT a.customer, d.body FROM applications a JOIN decisions d ON d.id = a.decision WHERE a.customer IN `+marks+` AND a.state = 'approved' ORDER BY a.id`, args...)
+		}, standing+marks, args...)
 	})
 }
 
