@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -223,7 +224,12 @@ const serving = 60 * time.Second
 // environment; prefix is put before the command (strace).
 func (d *deployment) start(prefix []string, env ...string) *process {
 	d.Helper()
-	args := append(append([]string{}, prefix...), d.binary, "serve", "--config", d.config(), "--listen", "127.0.0.1:0")
+	return d.launch(append(slices.Clone(prefix), d.binary, "serve", "--config", d.config(), "--listen", "127.0.0.1:0"), env...)
+}
+
+// launch runs a command that serves, and waits until it listens.
+func (d *deployment) launch(args []string, env ...string) *process {
+	d.Helper()
 	p := &process{d: d, cmd: exec.Command(args[0], args[1:]...), log: &record{}, exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that a tracer goes with it
