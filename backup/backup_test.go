@@ -158,6 +158,41 @@ func TestEqualPartsAreWrittenOnce(t *testing.T) {
 	}
 }
 
+// What was, was not, and is again: sealed anew it would not be what the first copy names.
+func TestAPartThatComesBackIsTheOneOfAnOlderCopy(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := b.open()
+	was := random(3 * partBytes)
+	is := append(random(partBytes), was[partBytes:2*partBytes]...)
+	first, _ := b.make(s, was)
+	b.make(s, is)
+	third, w := b.make(b.open(), was)
+	if w.New != 0 {
+		t.Fatalf("%d new", w.New)
+	}
+	for _, c := range []*Copy{first, third} {
+		if _, err := s.Check(t.Context(), c); err != nil {
+			t.Errorf("%s: %v", c.Name, err)
+		}
+	}
+	// One that rotted is written anew, and is then what the next copy goes by.
+	if err := os.Truncate(s.partPath(first.Files[0].Parts[0].ID), 100); err != nil {
+		t.Fatal(err)
+	}
+	b.make(s, is)
+	fifth, w := b.make(s, was)
+	if w.New != 1 {
+		t.Fatalf("%d new", w.New)
+	}
+	if _, w := b.make(s, was); w.New != 0 {
+		t.Fatalf("%d new after that", w.New)
+	}
+	if _, err := s.Check(t.Context(), fifth); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAPartThatRottedIsWrittenAnew(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

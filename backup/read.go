@@ -51,19 +51,25 @@ func (s *Store) Check(ctx context.Context, c *Copy) (int64, error) {
 	return read.Load(), err
 }
 
-// check reads a sealed part.
+// check reads a sealed part and compares it with its sum.
 func (s *Store) check(p Part) (int64, error) {
-	f, err := os.Open(s.partPath(p.ID))
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, f)
-	if err == nil && hex.EncodeToString(h.Sum(nil)) != p.Sum {
+	sum, n, err := s.sum(p.ID)
+	if err == nil && sum != p.Sum {
 		err = muster.Errorf(muster.CodeInvalid, "it is not what was written")
 	}
 	return n, err
+}
+
+// sum reads the sealed part of that name.
+func (s *Store) sum(id string) (sum string, n int64, err error) {
+	f, err := os.Open(s.partPath(id))
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), n, err
 }
 
 // holds reports whether a part is there as it was written.

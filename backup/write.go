@@ -32,7 +32,8 @@ const atOnce = 8
 type Writer struct {
 	s          *Store
 	recipients []age.Recipient
-	known      map[string]string // id -> sum, of parts that an earlier copy names
+	known      map[string]string    // id -> sum, of parts that the last copy names
+	older      func() map[Part]bool // what any copy names; read once, when it is asked for
 	copy       Copy
 	free       chan *room // as many as parts are made at once, and one that is filled
 
@@ -79,7 +80,39 @@ func (s *Store) Begin(now time.Time, program string, recipients []age.Recipient)
 			}
 		}
 	}
+	w.older = sync.OnceValue(s.named)
 	return w, nil
+}
+
+// named are the parts that any copy names whose list can be read.
+func (s *Store) named() map[Part]bool {
+	all := map[Part]bool{}
+	names, err := s.Copies()
+	if err != nil {
+		return all
+	}
+	for _, name := range names {
+		c, err := s.Copy(name)
+		if err != nil {
+			continue // it cannot be restored either way
+		}
+		for _, f := range c.Files {
+			for _, p := range f.Parts {
+				all[p] = true
+			}
+		}
+	}
+	return all
+}
+
+// there is the sum of a part that is there as some copy names it, mostly the last one;
+// "" is none. Sealed anew, it would not be any more what an older copy names.
+func (w *Writer) there(id string) string {
+	sum, _, err := w.s.sum(id)
+	if err == nil && (w.known[id] == sum || w.older()[Part{id, sum}]) {
+		return sum
+	}
+	return ""
 }
 
 // Add adds a file: write writes its content.
@@ -216,8 +249,7 @@ func (w *Writer) part(r *room) (Part, error) {
 	w.mu.Unlock()
 	m.once.Do(func() {
 		// One that is there is read too. Where it is not what was written, it is made anew.
-		if sum, there := w.known[id]; there && w.s.holds(Part{id, sum}) {
-			m.sum = sum
+		if m.sum = w.there(id); m.sum != "" {
 			return
 		}
 		m.sum, m.err = w.seal(id, r.content, &r.sealed)
