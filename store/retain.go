@@ -61,6 +61,9 @@ func scanFile(r row) (f muster.FileAge, err error) {
 	return f, err
 }
 
+// hitsOf is not for true hits alone: SQLite would read all of those for each page.
+const hitsOf = `SELECT customer, state, max(keep), sum(CASE WHEN keep = 0 THEN 1 ELSE 0 END) FROM hits WHERE customer IN `
+
 // fillFiles adds what accounts, applications and hits say to files.
 func (tx *Tx) fillFiles(ctx context.Context, files []muster.FileAge) error {
 	at, ids := make(map[string]*muster.FileAge, len(files)), make([]string, len(files))
@@ -110,10 +113,10 @@ func (tx *Tx) fillFiles(ctx context.Context, files []muster.FileAge) error {
 	}
 	return inLists(ids, func(marks string, args []any) error {
 		return tx.query(ctx, func(r row) error {
-			var customer string
+			var customer, state string
 			var open int64 // hits that no period ends
 			var until time.Time
-			if err := r.scan(&customer, &until, &open); err != nil {
+			if err := r.scan(&customer, &state, &until, &open); err != nil || state != string(muster.HitTrue) {
 				return err
 			}
 			f := at[customer]
@@ -121,7 +124,7 @@ func (tx *Tx) fillFiles(ctx context.Context, files []muster.FileAge) error {
 				f.HitUntil = until
 			}
 			return nil
-		}, `SELECT customer, max(keep), sum(CASE WHEN keep = 0 THEN 1 ELSE 0 END) FROM hits WHERE customer IN `+marks+` AND state = 'true' GROUP BY customer`, args...)
+		}, hitsOf+marks+` GROUP BY customer, state`, args...)
 	})
 }
 
