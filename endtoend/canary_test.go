@@ -103,6 +103,7 @@ type stage struct {
 	testing.TB
 	d        *deployment
 	p        *process
+	own      *pgtest.Own // PostgreSQL, alone: all of its files are searched
 	canaries *canaries
 	outside  *outside
 	temp     string
@@ -123,6 +124,10 @@ func play(t testing.TB, seed string, conf setup) *stage {
 		"trace": s.outside.traces.URL + "/v1/traces", "local_metrics": true,
 		"mail":         map[string]any{"server": s.outside.mail.Addr().String(), "from": "codes@provider.example", "tls": "none"},
 		"customer_url": "https://provider.example/needs/{application}",
+	}
+	if conf.postgres {
+		s.own = pgtest.NewOwn(t)
+		conf.database = s.own.Database
 	}
 	s.d = conf.make(t)
 	s.p = s.d.start(nil, "TMPDIR="+s.temp)
@@ -414,8 +419,8 @@ func (s *stage) ends() {
 	if s.d.dsn == "" {
 		files("after its end")
 	} else {
-		s.collect(place{"pg_dump of the data", pgtest.Dump(s, s.d.dsn)}, place{"pg_dump of the keys", pgtest.Dump(s, s.d.keyDSN)})
-		s.collect(filesBelow(s, "cluster", pgtest.Files(s))...)
+		s.collect(place{"pg_dump of the data", s.own.Dump(s.d.dsn)}, place{"pg_dump of the keys", s.own.Dump(s.d.keyDSN)})
+		s.collect(filesBelow(s, "cluster", s.own.Files())...)
 	}
 	out, errs, err := s.d.try("log", "audit", "--config", s.d.config())
 	if err != nil {

@@ -13,31 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Files is the folder of the running server's own files, after a checkpoint.
-func Files(t testing.TB) string {
-	t.Helper()
-	s := running()
-	conn, err := pgx.Connect(context.Background(), s.dsn("postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if _, err := conn.Exec(context.Background(), "CHECKPOINT"); err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(s.folder, "data")
-}
-
-// Dump is pg_dump of a database that Database made.
-func Dump(t testing.TB, dsn string) []byte {
-	t.Helper()
-	out, err := running().command("pg_dump", "-d", dsn).Output()
-	if err != nil {
-		t.Fatal("pg_dump:", err)
-	}
-	return out
-}
-
 // Postmaster is the process of the running server.
 func Postmaster(t testing.TB) int {
 	t.Helper()
@@ -106,6 +81,23 @@ func NewOwn(t testing.TB) *Own {
 
 // Database makes an empty database and returns its DSN.
 func (o *Own) Database() string { o.Helper(); return o.s.database(o) }
+
+// Files is the folder of the server's own files, after a checkpoint.
+func (o *Own) Files() string {
+	o.Helper()
+	Exec(o, o.s.dsn("postgres"), "CHECKPOINT")
+	return filepath.Join(o.s.folder, "data")
+}
+
+// Dump is pg_dump of a database that Database made.
+func (o *Own) Dump(dsn string) []byte {
+	o.Helper()
+	out, err := o.s.command("pg_dump", "-d", dsn).Output()
+	if err != nil {
+		o.Fatal("pg_dump:", err)
+	}
+	return out
+}
 
 // Crash stops the server at once; Start starts it again.
 func (o *Own) Crash() {
