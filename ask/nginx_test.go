@@ -67,7 +67,7 @@ func TestNginx(t *testing.T) {
 			t.Logf("%s\n%s", out, log)
 		}
 	})
-	up := time.Now().Add(10 * time.Second)
+	up := time.Now().Add(time.Minute)
 	for {
 		c, err := net.Dial("tcp", addr)
 		if err == nil {

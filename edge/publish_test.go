@@ -85,7 +85,7 @@ func TestPublishingIsOnesDuty(t *testing.T) {
 	deltas := map[uint64]int{}
 	wait := func(what string, until func(*gate.Message) bool) {
 		t.Helper()
-		limit := time.After(30 * time.Second)
+		limit := time.After(time.Minute)
 		for {
 			select {
 			case m := <-got:

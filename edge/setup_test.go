@@ -307,15 +307,15 @@ func (b *bundle) start() {
 	b.Cleanup(b.stop)
 }
 
-// until waits for a status, for ten seconds at most.
+// until waits for a status, for a minute at most.
 func (b *bundle) until(what string, fn func(Status) bool) {
 	b.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	for !fn(b.edge.Status()) {
 		select {
 		case <-b.edge.changed:
 		case <-limit:
-			b.Fatalf("%s: not within ten seconds: %+v", what, b.edge.Status())
+			b.Fatalf("%s: not within a minute: %+v", what, b.edge.Status())
 		}
 	}
 }

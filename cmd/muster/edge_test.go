@@ -148,14 +148,14 @@ func (g *gateHouse) edge(data string) *runningEdge {
 	return r
 }
 
-// until asks again and again, for 20 seconds at most: the edge is on the other side of a network.
+// until asks again and again, for a minute at most: the edge is on the other side of a network.
 func (g *gateHouse) until(what string, fn func() bool) {
 	g.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for limit := time.Now().Add(20 * time.Second); !fn(); <-tick.C {
+	for limit := time.Now().Add(time.Minute); !fn(); <-tick.C {
 		if time.Now().After(limit) {
-			g.Fatalf("%s: not within 20 seconds", what)
+			g.Fatalf("%s: not within a minute", what)
 		}
 	}
 }

@@ -74,7 +74,7 @@ func (f *followed) arrives(what string) {
 	at := time.Date(2026, 11, 1, 10, 0, 0, 0, time.UTC)
 	want := slices.Sorted(slices.Values(f.sent))
 	var have []string
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	for tick := time.Tick(100 * time.Millisecond); !slices.Equal(have, want); {
 		select {
 		case <-tick:

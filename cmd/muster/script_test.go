@@ -135,7 +135,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: until REGEXP muster ARG...")
 	}
 	re := regexp.MustCompile("(?m)" + args[0])
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		err := ts.Exec(args[1], args[2:]...)
 		if err == nil && re.MatchString(ts.ReadFile("stdout")) {
 			return
@@ -165,7 +165,7 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 	c := &http.Client{Transport: transport, Timeout: 5 * time.Second}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	late := time.NewTimer(30 * time.Second)
+	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	for {
 		if res, err := c.Get(args[0]); err == nil {
@@ -177,7 +177,7 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 		select {
 		case <-tick.C:
 		case <-late.C:
-			ts.Fatalf("%s is not ready after 30 s", args[0])
+			ts.Fatalf("%s is not ready after a minute", args[0])
 		}
 	}
 }
@@ -243,7 +243,7 @@ func cosigned(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	c, err := newClient("http://"+ts.Getenv("ADDR"), strings.TrimSpace(ts.ReadFile(args[0])))
 	ts.Check(err)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
@@ -255,7 +255,7 @@ func cosigned(ts *testscript.TestScript, neg bool, args []string) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			ts.Fatalf("no cosignature after 30 s")
+			ts.Fatalf("no cosignature after a minute")
 		}
 	}
 }

@@ -297,7 +297,7 @@ func sandbox(t *testing.T) (server, token string) {
 		}
 	})
 	server = "http://" + listen
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		res, err := client.Get(server + "/readyz")
 		if err == nil {
 			res.Body.Close()
