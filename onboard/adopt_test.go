@@ -67,7 +67,7 @@ func (b *bundle) took(out *onboard.ImportLines, taken, there int, refused ...str
 // reachDue lets the cohort's job run once.
 func (b *bundle) reachDue(cohort string) onboard.SweepState {
 	b.Helper()
-	s, err := b.Onboard.CohortDue(b.Context(), &muster.Job{Ref: cohort})
+	s, err := b.Onboard.CohortDue(b.Context(), &muster.Job{ID: "~", Ref: cohort})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -67,13 +67,17 @@ const cohortPage = 100
 
 // CohortDue decides members of a cohort that is due, at most its share on one day, for
 // as long as ctx lets it. Each is a transaction: killed at any instant it goes on
-// with the others.
+// with the others. A cohort has a job for each file and change, which all wake at midnight:
+// only the one that was made last goes on (a lease is shorter than an hour), or several processes would each decide a share.
 func (s *Service) CohortDue(ctx context.Context, job *muster.Job) (SweepState, error) {
 	now := s.Clock()
 	today := day(now)
 	var c *muster.Cohort
-	left := 0
+	left, later := 0, false
 	if err := s.DB.View(ctx, func(tx Tx) (err error) {
+		if later, err = tx.LaterJob(ctx, muster.JobCohort, job.Ref, job.ID, now.Add(time.Hour)); err != nil || later {
+			return err
+		}
 		if c, err = tx.Cohort(ctx, job.Ref); err != nil {
 			return err
 		}
@@ -82,6 +86,9 @@ func (s *Service) CohortDue(ctx context.Context, job *muster.Job) (SweepState, e
 		return err
 	}); err != nil {
 		return SweepState{}, err
+	}
+	if later {
+		return SweepState{Done: true, Code: "another"}, nil
 	}
 	if wait := c.Due.Sub(now); wait > 0 {
 		return SweepState{After: wait, Code: "not_due"}, nil

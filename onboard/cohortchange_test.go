@@ -46,16 +46,15 @@ func (b *bundle) said() (list []string) {
 }
 
 // jobs are those of cohorts that are due.
-func (b *bundle) jobs() (n int) {
+func (b *bundle) jobs() (jobs []*muster.Job) {
 	b.Helper()
-	if err := b.DB.InTx(b.Context(), func(tx *store.Tx) error {
-		jobs, err := tx.Claim(b.Context(), []string{muster.JobCohort}, "test", 100, time.Hour)
-		n = len(jobs)
+	if err := b.DB.InTx(b.Context(), func(tx *store.Tx) (err error) {
+		jobs, err = tx.Claim(b.Context(), []string{muster.JobCohort}, "test", 100, time.Hour)
 		return err
 	}); err != nil {
 		b.Fatal(err)
 	}
-	return n
+	return jobs
 }
 
 func TestACohortMovesSoonerWithOneAndLaterWithTwo(t *testing.T) {
@@ -82,12 +81,13 @@ func TestACohortMovesSoonerWithOneAndLaterWithTwo(t *testing.T) {
 				t.Fatalf("%+v %v", c, done)
 			}
 			b.Clock.Move(10*day - time.Second)
-			if n := b.jobs(); n != 0 {
+			if n := len(b.jobs()); n != 0 {
 				t.Fatalf("%d jobs before it is due", n)
 			}
 			b.Clock.Move(time.Second)
-			if n := b.jobs(); n != 1 {
-				t.Fatalf("%d jobs when it is due", n)
+			first := b.jobs()
+			if len(first) != 1 {
+				t.Fatalf("%d jobs when it is due", len(first))
 			}
 			if s := b.reachDue("all"); s.Code != "share_of_the_day" {
 				t.Fatalf("%+v", s)
@@ -96,8 +96,16 @@ func TestACohortMovesSoonerWithOneAndLaterWithTwo(t *testing.T) {
 			if c, done := b.recohort(b.Bea, onboard.CohortOrder{Share: 75, Case: "desk-1"}); !done || c.Share != 75 || c.Decided != 2 || c.Today != 2 {
 				t.Fatalf("%+v %v", c, done)
 			}
-			if n := b.jobs(); n != 1 {
-				t.Fatalf("%d jobs for a larger share", n)
+			made := b.jobs()
+			if len(made) != 1 {
+				t.Fatalf("%d jobs for a larger share", len(made))
+			}
+			// The one before leaves it to this one: two that wake together are one share.
+			if s, err := b.Onboard.CohortDue(b.Context(), first[0]); err != nil || !s.Done || s.Code != "another" {
+				t.Fatalf("%+v %v", s, err)
+			}
+			if c, err := b.Onboard.Cohort(b.Context(), "all"); err != nil || c.Today != 2 {
+				t.Fatalf("%+v %v", c, err)
 			}
 			if s := b.reachDue("all"); s.Code != "share_of_the_day" {
 				t.Fatalf("%+v", s)

@@ -132,6 +132,7 @@ type Gate interface {
 // Jobs is background work, enqueued in the transaction that causes it.
 type Jobs interface {
 	Enqueue(ctx context.Context, jobs ...*muster.Job) error
+	LaterJob(ctx context.Context, kind, ref, id string, by time.Time) (bool, error) // made after that one, and at work by then
 }
 
 // Imports are the provider's existing book: files on their way in, cohorts, and which

@@ -99,6 +99,13 @@ func (tx *Tx) JobByID(ctx context.Context, id string) (*muster.Job, error) {
 	return one(ctx, tx, "job", scanJob, `SELECT `+jobColumns+` FROM jobs WHERE id = ?`, id)
 }
 
+// LaterJob reports whether a job of a kind about the same was made after one, is neither
+// through nor set aside, and is under way, or due, by then.
+func (tx *Tx) LaterJob(ctx context.Context, kind, ref, id string, by time.Time) (bool, error) {
+	n, err := one(ctx, tx, "count", scanInt, `SELECT count(*) FROM jobs WHERE dead = 0 AND kind = ? AND run_at <= ? AND ref = ? AND id > ?`, kind, by, ref, id)
+	return n > 0, err
+}
+
 // NextDue is when the earliest job of a kind is due; zero where there is none.
 func (tx *Tx) NextDue(ctx context.Context, kind string) (time.Time, error) {
 	n, err := one(ctx, tx, "job", scanInt, `SELECT coalesce(min(run_at), 0) FROM jobs WHERE dead = 0 AND kind = ?`, kind)
