@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"strings"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/vault"
@@ -22,7 +21,7 @@ var _ vault.KeyStore = (*Keys)(nil)
 // OpenKeys opens the key store. Config is as for Open, with another Path, or another
 // database or Schema.
 func OpenKeys(ctx context.Context, c Config) (*Keys, error) {
-	db, err := open(ctx, c, migrations{folder: "migrations/keys", table: "key_schema_version"})
+	db, err := open(ctx, c, migrations{folder: "migrations/keys", table: "key_schema_version", wide: true})
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +111,12 @@ func (k *Keys) AddKeys(ctx context.Context, rows []vault.KeyRow) error {
 				return muster.Errorf(muster.CodeStale, "the epoch has turned")
 			}
 		}
+		if _, shared := tx.c.(*postgresConn); shared && len(rows) > 0 {
+			ids, handles, wrapped := columns(rows)
+			return tx.exec(ctx, nil, `INSERT INTO subject_keys (id, handle, epoch, wrapped)
+				SELECT v.id, v.handle, $1, v.wrapped FROM unnest($2::text[], $3::bytea[], $4::bytea[]) v (id, handle, wrapped)`,
+				s.Epoch, ids, handles, wrapped)
+		}
 		for i := range rows {
 			if err := tx.exec(ctx, nil, `INSERT INTO subject_keys (id, handle, epoch, wrapped) VALUES (?, ?, ?, ?)`,
 				rows[i].ID, rows[i].Handle[:], rows[i].Epoch, rows[i].Wrapped); err != nil {
@@ -185,28 +190,36 @@ func (k *Keys) Scan(ctx context.Context, epoch int, after string, limit int) (ro
 	return rows, err
 }
 
-// Rewrap updates rows that exist with a lower epoch; all come to one. Many in a
-// statement, for which SQLite names the columns of a list as PostgreSQL does.
+// Rewrap updates rows that exist with a lower epoch; all come to one. To PostgreSQL
+// they go in one statement. SQLite is asked row by row: of a statement that changes
+// many rows it keeps what each page was, in case the statement fails half way.
 func (k *Keys) Rewrap(ctx context.Context, rows []vault.KeyRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	return k.db.InTx(ctx, func(tx *Tx) error {
-		for len(rows) > 0 {
-			width := 256
-			if len(rows) < width {
-				width = 1
-			}
-			args := make([]any, 0, 3*width+2)
-			args = append(args, rows[0].Epoch)
-			for i := range rows[:width] {
-				args = append(args, rows[i].ID, rows[i].Handle[:], rows[i].Wrapped)
-			}
-			args = append(args, rows[0].Epoch)
-			if err := tx.exec(ctx, nil, `UPDATE subject_keys SET handle = v.column2, wrapped = v.column3, epoch = ? FROM (VALUES `+
-				strings.TrimSuffix(strings.Repeat(`(?, ? /* ::bytea */, ? /* ::bytea */), `, width), `, `)+
-				`) v WHERE subject_keys.id = v.column1 AND subject_keys.epoch < ?`, args...); err != nil {
+		if _, shared := tx.c.(*postgresConn); shared {
+			ids, handles, wrapped := columns(rows)
+			return tx.exec(ctx, nil, `UPDATE subject_keys SET handle = v.handle, wrapped = v.wrapped, epoch = $1
+				FROM unnest($2::text[], $3::bytea[], $4::bytea[]) v (id, handle, wrapped) WHERE subject_keys.id = v.id AND subject_keys.epoch < $1`,
+				rows[0].Epoch, ids, handles, wrapped)
+		}
+		for i := range rows {
+			r := &rows[i]
+			if err := tx.exec(ctx, nil, `UPDATE subject_keys SET handle = ?, epoch = ?, wrapped = ? WHERE id = ? AND epoch < ?`,
+				r.Handle[:], r.Epoch, r.Wrapped, r.ID, r.Epoch); err != nil {
 				return err
 			}
-			rows = rows[width:]
 		}
 		return nil
 	})
+}
+
+// columns are rows as PostgreSQL takes many at once.
+func columns(rows []vault.KeyRow) (ids []string, handles, wrapped [][]byte) {
+	ids, handles, wrapped = make([]string, len(rows)), make([][]byte, len(rows)), make([][]byte, len(rows))
+	for i := range rows {
+		ids[i], handles[i], wrapped[i] = rows[i].ID, rows[i].Handle[:], rows[i].Wrapped
+	}
+	return ids, handles, wrapped
 }

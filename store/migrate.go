@@ -25,6 +25,7 @@ type migrations struct {
 	folder string
 	table  string // where their versions are kept
 	page   int    // of a new SQLite file, bytes; 0: SQLite's own
+	wide   bool   // a write may touch pages all over the file (SQLite)
 }
 
 func (m migrations) runSQLite(ctx context.Context, file string) error {

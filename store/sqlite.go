@@ -60,6 +60,15 @@ func openSQLite(ctx context.Context, c Config, m migrations) (_ *sqliteDriver, e
 			return nil, err
 		}
 	}
+	if m.wide {
+		// A write that has more pages than the cache holds writes some of them twice and
+		// more, and a checkpoint after each such write writes the same pages again.
+		for _, q := range []string{"PRAGMA cache_size = -196608", "PRAGMA wal_autocheckpoint = 64000"} {
+			if err := d.write.plain(q); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for range c.Readers {
 		r, err := newSQLiteConn(c.Path, true)
 		if err != nil {

@@ -86,10 +86,11 @@ func (p *keyPool) filled() {
 	p.mu.Unlock()
 }
 
-func (p *keyPool) wants() (n int, closed bool) {
+// wants is how many keys are missing to so many.
+func (p *keyPool) wants(ready int) (n int, closed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.size - len(p.ready), p.closed
+	return ready - len(p.ready), p.closed
 }
 
 func (p *keyPool) drain() []string {
@@ -107,14 +108,35 @@ func (p *keyPool) drain() []string {
 func (v *Vault) refill(ctx context.Context) error {
 	v.pool.fill.Lock()
 	defer v.pool.fill.Unlock()
-	n, closed := v.pool.wants()
+	n, closed := v.pool.wants(v.pool.size)
 	if closed {
-		return muster.Errorf(muster.CodeUnavailable, "the vault is closed")
+		return errClosed
 	}
 	// Another that waited for the same lock has filled it.
 	if n < v.pool.size/2+1 && n < v.pool.size {
 		return nil
 	}
+	return v.putKeys(ctx, n)
+}
+
+// fill makes keys until so many are ready: before what makes a refill wait.
+func (v *Vault) fill(ctx context.Context, ready int) error {
+	v.pool.fill.Lock()
+	defer v.pool.fill.Unlock()
+	n, closed := v.pool.wants(ready)
+	if closed {
+		return errClosed
+	}
+	if n <= 0 {
+		return nil
+	}
+	return v.putKeys(ctx, n)
+}
+
+var errClosed = muster.Errorf(muster.CodeUnavailable, "the vault is closed")
+
+// putKeys makes n keys and puts them in reach. Its caller holds pool.fill.
+func (v *Vault) putKeys(ctx context.Context, n int) error {
 	keys, err := v.addKeys(ctx, n)
 	if err != nil {
 		return err

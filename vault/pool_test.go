@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,5 +178,46 @@ func TestCacheIsBounded(t *testing.T) {
 	open(0)
 	if reads != 4 {
 		t.Fatalf("%d reads", reads)
+	}
+}
+
+// TestKeysAreAheadOfALargeWrite: while a turn of the epoch writes, which is when a
+// refill waits, so many are there already.
+func TestKeysAreAheadOfALargeWrite(t *testing.T) {
+	t.Parallel()
+	v, store, _ := setup(t)
+	if _, err := v.MakeKeys(t.Context(), 50_001); err != nil {
+		t.Fatal(err)
+	}
+	writes, writing := 0, atomic.Bool{}
+	store.Fail(func(op string, landed bool) error {
+		switch {
+		case op == "AddKeys" && writing.Load():
+			return errCut
+		case op == "Rewrap" && !landed:
+			if writes++; writes > 1 {
+				return nil
+			}
+			writing.Store(true)
+			defer writing.Store(false)
+			took := make(chan error, 1)
+			go func() {
+				var err error
+				for n := 0; n < 2000 && err == nil; n++ {
+					_, err = v.TakeKey(t.Context())
+				}
+				took <- err
+			}()
+			select {
+			case err := <-took:
+				return err
+			case <-time.After(20 * time.Second): // it waits for this very write
+				return errCut
+			}
+		}
+		return nil
+	})
+	if err := v.Rotate(t.Context(), nil); err != nil || writes != 2 {
+		t.Fatalf("%d writes, %v", writes, err)
 	}
 }

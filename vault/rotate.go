@@ -3,12 +3,16 @@ package vault
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // batch is how many subject keys are re-wrapped in one write. Their handles lie at
 // random places of an index: many at a time touch each of its pages once, and a write
 // that others wait for comes seldom.
-const batch = 20_000
+const batch = 50_000
+
+// ahead is how many keys are ready before such a write begins, for who needs one meanwhile.
+const ahead = 2048
 
 // Rotate ends the epoch: it makes a new epoch key, wraps every surviving subject key
 // under it, destroys the old epoch key, and has the root key turned where the KMS
@@ -59,10 +63,19 @@ func (v *Vault) Rotate(ctx context.Context, progress func(done int) error) error
 				rows[i] = v.wrapRow(set.epochs[set.epoch], rows[i].ID, handle, key)
 				clear(key)
 			}
+			if len(rows) == batch {
+				if err := v.fill(ctx, ahead); err != nil {
+					return err
+				}
+			}
+			began := time.Now()
 			if err := v.store.Rewrap(ctx, rows); err != nil {
 				return err
 			}
 			done += len(rows)
+			if len(rows) == batch {
+				rest(ctx, time.Since(began)/2)
+			}
 			if progress != nil {
 				if err := progress(done); err != nil {
 					return err
@@ -86,6 +99,14 @@ func (v *Vault) Rotate(ctx context.Context, progress func(done int) error) error
 		return err
 	}
 	return v.shed(ctx)
+}
+
+// rest leaves others some time of the disk and the processor.
+func rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(min(d, 2*time.Second)):
+	}
 }
 
 // ended is the epochs before the present one, oldest first.
