@@ -24,36 +24,64 @@ type event struct {
 	line   int
 }
 
-var (
-	tracedWhole   = regexp.MustCompile(`^(\d+)\s+(\w+)\((\d+)<(.*?)>(.*)\)\s+= (.*)$`)
-	tracedBegun   = regexp.MustCompile(`^(\d+)\s+(\w+)\((\d+)<(.*?)>(.*?)\s*<unfinished \.\.\.>$`)
-	tracedResumed = regexp.MustCompile(`^(\d+)\s+<\.\.\. (\w+) resumed>(.*)\)\s+= (.*)$`)
-)
-
 // readTrace reads what strace wrote. A call that nothing interrupted is two events
-// one after the other.
+// one after the other. Traces are long: they are read by hand, not by expressions.
 func readTrace(text string) (events []event) {
 	open := map[string]event{}
 	n := 0
 	for line := range strings.Lines(text) {
 		n++
-		line = strings.TrimRight(line, "\n")
-		if m := tracedBegun.FindStringSubmatch(line); m != nil {
-			e := event{thread: m[1], call: m[2], file: m[4], data: m[5], begin: true, line: n}
-			events, open[m[1]] = append(events, e), e
-		} else if m := tracedResumed.FindStringSubmatch(line); m != nil {
-			e := open[m[1]]
-			e.begin, e.result, e.line = false, m[4], n
-			delete(open, m[1])
+		thread, rest, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
+		rest = strings.TrimLeft(rest, " ")
+		if resumed, ok := strings.CutPrefix(rest, "<... "); ok {
+			_, result, ok := cutResult(resumed)
+			if e, begun := open[thread]; ok && begun {
+				e.begin, e.result, e.line = false, result, n
+				delete(open, thread)
+				events = append(events, e)
+			}
+			continue
+		}
+		call, args, ok := strings.Cut(rest, "(")
+		number, args, is := strings.Cut(args, "<")
+		if _, err := strconv.Atoi(number); !ok || !is || err != nil {
+			continue // not of a file
+		}
+		file, data, _ := strings.Cut(args, ">")
+		e := event{thread: thread, call: call, file: file, begin: true, line: n}
+		if begun, ok := strings.CutSuffix(data, "<unfinished ...>"); ok {
+			e.data = strings.TrimRight(begun, " ")
+			events, open[thread] = append(events, e), e
+		} else if data, result, ok := cutResult(data); ok {
+			e.data = data
 			events = append(events, e)
-		} else if m := tracedWhole.FindStringSubmatch(line); m != nil {
-			e := event{thread: m[1], call: m[2], file: m[4], data: m[5], begin: true, line: n}
-			events = append(events, e)
-			e.begin, e.result = false, m[6]
+			e.begin, e.result = false, result
 			events = append(events, e)
 		}
 	}
 	return events
+}
+
+// cutResult cuts "...) = 0" at its last bracket that a result follows.
+func cutResult(s string) (before, result string, ok bool) {
+	for end := len(s); end > 0; {
+		i := strings.LastIndex(s[:end], " = ")
+		if i < 0 {
+			return "", "", false
+		}
+		if before, ok := strings.CutSuffix(strings.TrimRight(s[:i], " "), ")"); ok {
+			return before, s[i+3:], true
+		}
+		end = i
+	}
+	return "", "", false
+}
+
+// isSync reports whether a line of a trace is a sync's, or the rest of one.
+func isSync(line string) bool {
+	_, rest, _ := strings.Cut(line, " ")
+	rest = strings.TrimPrefix(strings.TrimLeft(rest, " "), "<... ")
+	return strings.HasPrefix(rest, "fsync") || strings.HasPrefix(rest, "fdatasync")
 }
 
 func (e *event) writes() bool { return strings.Contains(e.call, "write") }
@@ -139,6 +167,9 @@ var replied = regexp.MustCompile(`\\"reference\\":\\"([A-Za-z0-9._-]+)\\"`)
 // sqliteCommit tells the header of a frame that ends a transaction: the file format's
 // fourth to eighth byte, the size of the database, is zero in all others.
 func sqliteCommit(e *event) bool {
+	if !strings.Contains(e.data[max(0, len(e.data)-40):], `", 24`) {
+		return false // a page
+	}
 	m := frameHeader.FindStringSubmatch(e.data)
 	if m == nil {
 		return false
