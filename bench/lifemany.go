@@ -180,6 +180,105 @@ func backUpAndRestore(ctx context.Context, r *run, s lifeSettings, d *deployment
 	return to, os.RemoveAll(at)
 }
 
+// backUpAndRestorePostgres backs a running deployment up and restores it into empty
+// databases, beside PostgreSQL's own tools alone on the same databases: pg_dump into files that
+// are synced, and pg_restore of those. The copy is the uncompressed custom format for both.
+func backUpAndRestorePostgres(ctx context.Context, r *run, s lifeSettings, p *postgres, d *deployment, data, keys string) (*deployment, error) {
+	at, dumps := filepath.Join(r.dir, "pgbackup"), filepath.Join(r.dir, "dumps")
+	defer os.RemoveAll(at)
+	defer os.RemoveAll(dumps)
+	if err := os.MkdirAll(dumps, 0o700); err != nil {
+		return nil, err
+	}
+	identity := filepath.Join(r.dir, "pgidentity")
+	recipient, err := d.run(ctx, "backup", "identity", identity)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	var size int64
+	for name, dsn := range map[string]string{"data": data, "keys": keys} {
+		path := filepath.Join(dumps, name)
+		if err := tool(ctx, "pg_dump", "--format=custom", "--compress=0", "--no-owner", "--no-privileges", "--file="+path, "--dbname="+dsn); err != nil {
+			return nil, err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		info, err := f.Stat()
+		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+			return nil, err
+		}
+		size += info.Size()
+	}
+	dumped := time.Since(began)
+	began = time.Now()
+	for _, kind := range []string{"data", "keys"} {
+		out, err := d.run(ctx, "backup", kind, filepath.Join(at, kind), "--config", filepath.Join(d.dir, "muster.yaml"), "--recipient", strings.TrimSpace(recipient))
+		if err != nil {
+			return nil, err
+		}
+		r.say("%s", strings.TrimSpace(out))
+	}
+	took := time.Since(began)
+	r.note("PostgreSQL: pg_dump and synced", float64(size)/(1<<20)/dumped.Seconds(), "MiB/s")
+	r.note("PostgreSQL: backup, sealed and read back", float64(size)/(1<<20)/took.Seconds(), "MiB/s")
+	r.atLeast("PostgreSQL: speed of the backup against pg_dump", dumped.Seconds()/took.Seconds(), "", 0.5)
+	d.stop()
+
+	files := map[string]string{} // option -> file that names an empty database
+	var base time.Duration
+	for _, name := range []string{"data", "keys"} {
+		empty, err := p.database(ctx, "tool"+name)
+		if err != nil {
+			return nil, err
+		}
+		began = time.Now()
+		if err := tool(ctx, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", "--dbname="+empty, filepath.Join(dumps, name)); err != nil {
+			return nil, err
+		}
+		base += time.Since(began)
+		if err := p.drop(ctx, "tool"+name); err != nil {
+			return nil, err
+		}
+		if empty, err = p.database(ctx, "restored"+name); err != nil {
+			return nil, err
+		}
+		files[name] = filepath.Join(r.dir, "restored-"+name+".dsn")
+		if err := os.WriteFile(files[name], []byte(empty+"\n"), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	addr, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	to := &deployment{bin: d.bin, dir: filepath.Join(r.dir, "pgrestored"), token: d.token, addr: addr}
+	began = time.Now()
+	if _, err := d.run(ctx, "restore", "--data", filepath.Join(at, "data"), "--keys", filepath.Join(at, "keys"), "--identity", identity,
+		"--into", to.dir, "--root-key", filepath.Join(d.dir, "keys", "root.key"), "--database", files["data"], "--key-database", files["keys"]); err != nil {
+		return nil, err
+	}
+	ready, err := to.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	restored := time.Since(began)
+	r.say("PostgreSQL: restored and ready in %.2f s, of which serve %.2f s; pg_restore alone %.2f s", restored.Seconds(), ready.Seconds(), base.Seconds())
+	r.atMost(fmt.Sprintf("PostgreSQL: restore of %d customers to ready against pg_restore", s.Customers), restored.Seconds()/base.Seconds(), "times", 3)
+	return to, nil
+}
+
+// tool runs one of PostgreSQL's client programs.
+func tool(ctx context.Context, name string, args ...string) error {
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return nil
+}
+
 // run runs a command of the program and returns what it prints.
 func (d *deployment) run(ctx context.Context, args ...string) (string, error) {
 	c := exec.CommandContext(ctx, d.bin, args...)
@@ -398,6 +497,14 @@ func manyPostgres(ctx context.Context, r *run, s lifeSettings, few *deployment) 
 		}
 		return nil
 	}); err != nil {
+		return err
+	}
+	restored, err := backUpAndRestorePostgres(ctx, r, s, p, d, data, keys)
+	if err != nil {
+		return err
+	}
+	restored.stop()
+	if _, err := d.start(ctx); err != nil {
 		return err
 	}
 	return turn(ctx, r, "PostgreSQL", s, d, func(q string, args ...any) (n int, err error) {

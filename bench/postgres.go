@@ -84,6 +84,17 @@ func (p *postgres) database(ctx context.Context, name string) (string, error) {
 	return p.dsn(name), err
 }
 
+// drop removes a database that nobody uses any more.
+func (p *postgres) drop(ctx context.Context, name string) error {
+	c, err := pgx.Connect(ctx, p.dsn("postgres"))
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx)
+	_, err = c.Exec(ctx, "DROP DATABASE "+pgx.Identifier{name}.Sanitize())
+	return err
+}
+
 func (p *postgres) dsn(name string) string { return "postgres://postgres@/" + name + "?host=" + p.dir }
 
 func (p *postgres) stop() {
