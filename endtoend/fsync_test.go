@@ -170,6 +170,7 @@ func TestTraceAnalysis(t *testing.T) {
 		"never synced":                        {frame + page + ends + page + reply, false},
 		"synced before the commit":            {frame + page + synced + ends + page + reply, false},
 		"the sync began before the commit":    {frame + page + begun + ends + page + ended + reply, false},
+		"the tracer left in the reply":        {frame + page + ends + page + synced + strings.Replace(reply, ") = 900", " <detached ...>", 1), true},
 		"the sync ends after the reply":       {frame + page + ends + page + begun + reply + ended, false},
 		"the sync fails":                      {frame + page + ends + page + strings.Replace(synced, "= 0", "= -1 EIO (Input/output error)", 1) + reply, false},
 		"another file is synced":              {frame + page + ends + page + strings.Replace(synced, "m.db-wal", "m.db", 1) + reply, false},

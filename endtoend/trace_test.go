@@ -49,7 +49,11 @@ func readTrace(text string) (events []event) {
 		}
 		file, data, _ := strings.Cut(args, ">")
 		e := event{thread: thread, call: call, file: file, begin: true, line: n}
-		if begun, ok := strings.CutSuffix(data, "<unfinished ...>"); ok {
+		begun, ok := strings.CutSuffix(data, "<unfinished ...>")
+		if !ok {
+			begun, ok = strings.CutSuffix(data, "<detached ...>") // the last reply, of which the tracer did not see the end
+		}
+		if ok {
 			e.data = strings.TrimRight(begun, " ")
 			events, open[thread] = append(events, e), e
 		} else if data, result, ok := cutResult(data); ok {
