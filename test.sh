@@ -123,6 +123,10 @@ missing() {
 	if ! nginx; then missing+=(nginx); fi
 	if ! command -v systemd-analyze >/dev/null; then missing+=(systemd); fi
 	if ! command -v man >/dev/null; then missing+=(man-db); fi
+	# What the samples of docs/integrate.md are written in.
+	if ! command -v php >/dev/null; then missing+=(php-cli); fi
+	if ! command -v python3 >/dev/null; then missing+=(python3); fi
+	if ! command -v curl >/dev/null; then missing+=(curl); fi
 }
 
 components() {
