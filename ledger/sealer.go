@@ -393,3 +393,64 @@ func (s *Sealer) closeHours(ctx context.Context) error {
 	past := slices.DeleteFunc(periods, func(p vault.Period) bool { return p.Name > hotPeriod(s.state.ClosedHour).Name })
 	return s.Vault.DestroyPeriods(ctx, past...)
 }
+
+const (
+	eraseWithin  = 12 * time.Hour   // an erasure waits for compaction at most
+	compactEvery = 24 * time.Hour   // between two compactions
+	tendAgain    = 10 * time.Minute // after volumes could not be looked after
+)
+
+// Run seals and compacts until ctx ends: every minute, sooner where full says that the
+// tail grows, and once a day or after an erasure what is not urgent. failed hears of
+// errors; the next turn tries again.
+func (s *Sealer) Run(ctx context.Context, full func() bool, failed func(error)) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var sealed, compacted time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := s.Clock()
+		if now.Sub(sealed) < time.Minute && !(full != nil && full()) {
+			continue
+		}
+		sealed = now
+		if err := s.turn(ctx, now, &compacted); err != nil && ctx.Err() == nil && muster.ErrorCode(err) != muster.CodeConflict {
+			failed(err)
+		}
+	}
+}
+
+func (s *Sealer) turn(ctx context.Context, now time.Time, compacted *time.Time) error {
+	ahead := []vault.Period{vault.PeriodAt(vault.UseHot, now), vault.PeriodAt(vault.UseHot, now.Add(time.Hour)), vault.PeriodAt(vault.UseQuarantine, now.Add(24*time.Hour))}
+	for k := range Leases + 1 {
+		next := quarterOf(now) + 1
+		ahead = append(ahead, next.period(k), (monthOf(now) + 1).period(k))
+	}
+	if err := s.Vault.MakePeriods(ctx, ahead...); err != nil {
+		return err
+	}
+	if _, err := s.Seal(ctx); err != nil {
+		return err
+	}
+	waits := !s.state.Erased.IsZero() && now.Sub(s.state.Erased) > eraseWithin
+	if now.Sub(*compacted) >= compactEvery || waits {
+		if _, err := s.compact(ctx, false); err != nil {
+			return err
+		}
+		*compacted, s.tendAt = now, now
+	}
+	if s.tendAt.IsZero() || now.Before(s.tendAt) {
+		return nil
+	}
+	// By itself: while a storage is away, not everything else is done again each minute.
+	s.tendAt = now.Add(tendAgain)
+	if _, err := s.tend(ctx); err != nil {
+		return err
+	}
+	s.tendAt = time.Time{}
+	return nil
+}

@@ -3,7 +3,6 @@ package policy
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -13,155 +12,24 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
 
 	"github.com/muster-cip/muster"
 )
 
-// Bounds of a pack's text.
+// Bounds of a pack.
 const (
 	PackFormat   = 1         // the format that Compile reads
 	MaxPackBytes = 128 << 10 //
-	maxLine      = 2 << 10   // bytes
-	maxLines     = 4_000     // the lexer is not linear in them
-	maxIndent    = 40        // columns
-	maxFlow      = 16        // open brackets
-	maxDashes    = 8         // sequences begun on one line
-	maxTokens    = 20_000
-	maxFaults    = 10 // reported; the work stops there
+	maxFaults    = 10        // reported; the work stops there
 	maxRules     = 400
 	maxMembers   = 200 // fields, requirements, counts, methods, each
 )
 
-// Pack is a compiled policy pack. It is immutable and safe for concurrent use.
-type Pack struct {
-	doc    Document
-	src    []byte
-	digest string
-
-	conds       []cond
-	applies     int
-	us, foreign int
-	threshold   muster.Percent
-	fields      []field
-	reqs        []requirement
-	rules       []rule
-	opening     []rule
-	obligations []obligation
-	methods     map[string]*method
-	countKeys   map[string]string // "counts.name" -> name
-	texts       map[string]*text  // rule id -> what is said when it holds
-	interimDays int
-
-	known map[string]ref.Val // values that facts often hold, boxed once
-	empty ref.Val            // list
-}
-
-type cond struct {
-	program cel.Program
-	subject bool // reads "subject."
-	where   string
-}
-
 // always is the index of a condition that is absent: it holds.
 const always = -1
 
-// text is what is said of a rule that held.
-type text struct {
-	outcome  muster.Outcome
-	code     string
-	citation string
-	status   string
-	words    Words
-	hidden   bool
-	observe  bool
-	needs    []RuleNeed   // of a rule
-	req      *requirement // of a requirement
-	field    *field       // of a field
-	party    bool         // a rule that holds on subjects
-}
-
-type field struct {
-	*Field
-	id    string
-	cond  int
-	app   bool // for the application, not for a party
-	prefx string
-}
-
-type requirement struct {
-	*Requirement
-	cond  int
-	any   []string // attribute and its alternatives
-	least int
-}
-
-type rule struct {
-	*Rule
-	cond    int
-	scope   scope
-	observe bool
-	clear   bool
-	defers  bool // waits until nothing is left to collect
-}
-
-type obligation struct {
-	*Obligation
-	cond int
-}
-
-type method struct {
-	*Method
-	gives map[string]int
-	least int
-	valid Period
-}
-
 // AnsweredByHits is what a rule is answered by that waits for hits to be resolved.
 const AnsweredByHits = "hits"
-
-// AnsweredBy is what answers a rule, "" where the case that it opens does.
-func (p *Pack) AnsweredBy(rule string) string {
-	for i := range p.rules {
-		if p.rules[i].ID == rule {
-			return p.rules[i].AnsweredBy
-		}
-	}
-	return ""
-}
-
-type scope int
-
-const (
-	scopeApplication scope = iota
-	scopeCustomer
-	scopeBeneficial
-	scopeOwner
-	scopeSubject
-)
-
-// ID names the regime.
-func (p *Pack) ID() string { return p.doc.ID }
-
-// Edition names this text of it.
-func (p *Pack) Edition() string { return p.doc.Edition }
-
-// Digest is the SHA-256 of the pack's bytes, hex.
-func (p *Pack) Digest() string { return p.digest }
-
-// Source is the pack's bytes. The caller must not change them.
-func (p *Pack) Source() []byte { return p.src }
-
-// Ref names the pack in a decision.
-func (p *Pack) Ref() muster.PackRef {
-	return muster.PackRef{ID: p.doc.ID, Edition: p.doc.Edition, Digest: p.digest}
-}
-
-// Document is the pack as written. The caller must not change it.
-func (p *Pack) Document() *Document { return &p.doc }
 
 // Compile reads a pack: strict YAML, every condition type-checked and its cost
 // bounded. Errors are *muster.Error: malformed where the text is not YAML of the
@@ -192,100 +60,6 @@ func Compile(src []byte) (p *Pack, err error) {
 		}
 	}
 	return p, nil
-}
-
-// decode turns text into v, strictly: unknown and double keys, anchors, aliases,
-// merges and tags are errors, and so is whatever passes the bounds. Bounds are
-// checked on the bytes first, since the parser recurses.
-func decode(src string, v any) error {
-	if at, why := bounds(src); why != "" {
-		return yamlFault(at, 1, "bounds", why)
-	}
-	tokens := lexer.Tokenize(src)
-	if len(tokens) > maxTokens {
-		return yamlFault(1, 1, "bounds", "too many tokens")
-	}
-	docs := 0
-	for _, t := range tokens {
-		switch t.Type {
-		case token.AnchorType, token.AliasType, token.MergeKeyType, token.TagType, token.DirectiveType:
-			return yamlFault(t.Position.Line, t.Position.Column, "alias", "anchors, aliases, merges, tags and directives are refused")
-		case token.DocumentHeaderType:
-			if docs++; docs > 1 {
-				return yamlFault(t.Position.Line, t.Position.Column, "documents", "a pack is one document")
-			}
-		}
-	}
-	file, err := parser.Parse(tokens, 0)
-	if err != nil {
-		return located(err)
-	}
-	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		return yamlFault(1, 1, "documents", "a pack is one document")
-	}
-	if err := yaml.NodeToValue(file.Docs[0].Body, v, yaml.Strict()); err != nil {
-		return located(err)
-	}
-	return nil
-}
-
-// bounds looks at the bytes only. Brackets in text count too: no text needs many open ones.
-func bounds(src string) (line int, why string) {
-	flow := 0
-	for s := range strings.SplitSeq(src, "\n") {
-		if line++; line > maxLines {
-			return line, fmt.Sprintf("a pack is at most %d lines", maxLines)
-		}
-		if len(s) > maxLine {
-			return line, fmt.Sprintf("a line is at most %d bytes", maxLine)
-		}
-		indent, dashes, body := 0, 0, false
-		for i := 0; i < len(s); i++ {
-			switch ch := s[i]; {
-			case ch == '[' || ch == '{':
-				if flow++; flow > maxFlow {
-					return line, "nested too deeply"
-				}
-				body = true
-			case ch == ']' || ch == '}':
-				flow = max(0, flow-1)
-				body = true
-			case ch == '\t' && !body:
-				return line, "a tab in the indentation"
-			case !body && ch == ' ':
-				indent++
-			case !body && (ch == '-' || ch == '?') && (i+1 == len(s) || s[i+1] == ' '):
-				if dashes++; dashes > maxDashes || ch == '?' {
-					return line, "nested too deeply"
-				}
-			default:
-				body = true
-			}
-		}
-		if body && indent > maxIndent {
-			return line, "indented too deeply"
-		}
-	}
-	return 0, ""
-}
-
-func yamlFault(line, column int, code, detail string) error {
-	return &muster.Error{
-		Code: muster.CodeMalformed, Message: "the pack cannot be read",
-		Faults: []muster.Fault{{Code: code, Detail: fmt.Sprintf("%d:%d: %s", line, column, detail)}},
-	}
-}
-
-func located(err error) error {
-	line, column, detail := 1, 1, "not YAML of this shape"
-	var e yaml.Error
-	if errors.As(err, &e) {
-		detail = e.GetMessage()
-		if t := e.GetToken(); t != nil && t.Position != nil {
-			line, column = t.Position.Line, t.Position.Column
-		}
-	}
-	return yamlFault(line, column, "yaml", detail)
 }
 
 // compiler collects all faults of one pack.
@@ -790,6 +564,3 @@ func (c *compiler) values() {
 	}
 	p.empty = types.NewRefValList(types.DefaultTypeAdapter, nil)
 }
-
-// Rules is how many rules the pack has: of collecting, of verifying and its own.
-func (p *Pack) Rules() int { return len(p.texts) }
