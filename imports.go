@@ -29,7 +29,7 @@ type CohortCount struct {
 	Cohort
 	Adopted int // members
 	Decided int // of these
-	Today   int // of these, since the day began
+	Today   int // of these, because it is due and since the day began: what the share bounds
 }
 
 // AdoptedRecord says that an account was taken over from the provider's book. A
@@ -40,6 +40,7 @@ type AdoptedRecord struct {
 	Import  string    `json:"import,omitempty"`
 	Ground  string    `json:"ground,omitempty"` // why it was closed, "" for one in use
 	Decided time.Time `json:"decided,omitzero"` // when the packs decided it for good; zero: nothing of it is enforced
+	Beside  bool      `json:"beside,omitempty"` // by something else than the date of the cohort
 	Version int64     `json:"-"`
 }
 

@@ -62,7 +62,7 @@ type Cohort struct {
 	By      string    `json:"by" doc:"operator"`
 	Adopted int       `json:"adopted" doc:"members"`
 	Decided int       `json:"decided" doc:"of these"`
-	Today   int       `json:"today" doc:"of these, today (UTC)"`
+	Today   int       `json:"today" doc:"of these, today (UTC), because it is due: what the share bounds"`
 	Version int64     `json:"version" doc:"the ETag, for If-Match"`
 
 	Change *CohortChange `json:"change,omitempty" doc:"what waits for a second operator"`

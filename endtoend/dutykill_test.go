@@ -95,10 +95,10 @@ func TestDutiesAreKilled(t *testing.T) {
 	}
 }
 
-// turns is how many members of the cohort are decided.
+// turns is how many members of the cohort its date decided.
 func (f *fleet) turns() int64 {
 	f.Helper()
-	return pgtest.One[int64](f, f.d.dsn, `SELECT count(*) FROM adopted WHERE decided > 0`)
+	return pgtest.One[int64](f, f.d.dsn, `SELECT count(*) FROM adopted WHERE decided > 0 AND beside = 0`)
 }
 
 // leasesOver has what the dead took be due for others, as time would.

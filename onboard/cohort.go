@@ -35,7 +35,7 @@ func (f *file) settled(d *decision, facts *muster.Facts, now time.Time) {
 	if f.adopted == nil || d.observed || d.Outcome == muster.OutcomeReview && !f.due && !inForce(facts) {
 		return
 	}
-	f.adopted.Decided = now
+	f.adopted.Decided, f.adopted.Beside = now, !f.due
 	f.app.Received = now // terms run from here: before it nobody was asked for anything
 }
 
@@ -114,19 +114,22 @@ func (s *Service) CohortDue(ctx context.Context, job *muster.Job) (SweepState, e
 			if !timeFor(ctx) {
 				return SweepState{Code: "going_on"}, nil
 			}
-			if err := s.reach(ctx, r.Account); err != nil {
+			ours, err := s.reach(ctx, r.Account)
+			if err != nil {
 				return SweepState{}, err
 			}
-			left--
+			if ours {
+				left--
+			}
 		}
 	}
 }
 
 // reach decides one member of a cohort that is due by the packs in effect, and
-// enforces it.
-func (s *Service) reach(ctx context.Context, account string) error {
+// enforces it; ours is false where something else did before.
+func (s *Service) reach(ctx context.Context, account string) (ours bool, err error) {
 	application := ""
-	err := s.DB.View(ctx, func(tx Tx) error {
+	err = s.DB.View(ctx, func(tx Tx) error {
 		a, err := tx.Account(ctx, account)
 		if err != nil {
 			return err
@@ -141,7 +144,7 @@ func (s *Service) reach(ctx context.Context, account string) error {
 	})
 	if err == nil && application != "" {
 		_, err = s.change(ctx, application, func(tx Tx, f *file) (*Answer, error) {
-			if f.adopted == nil {
+			if ours = f.adopted != nil; !ours {
 				return nil, nil // somebody was quicker
 			}
 			if f.mustBeLive(eventCohort) != nil || len(f.keys) < len(f.subjects) || len(f.subjects) == 0 {
@@ -153,9 +156,9 @@ func (s *Service) reach(ctx context.Context, account string) error {
 		})
 	}
 	if code := muster.ErrorCode(err); code != muster.CodeNotFound && code != muster.CodeGone {
-		return err
+		return ours, err
 	}
-	return s.DB.InTx(ctx, func(tx Tx) error { // nothing is left of it
+	return true, s.DB.InTx(ctx, func(tx Tx) error { // nothing is left of it
 		r, err := tx.Adopted(ctx, account)
 		if err != nil {
 			return err

@@ -188,3 +188,39 @@ func TestChangesOfACohortThatAreRefused(t *testing.T) {
 		t.Errorf("entries of what was refused: %q", got)
 	}
 }
+
+// Who shows enough on the day is decided beside the date, and does not count against its share.
+func TestTheShareOfADayIsOfItsDate(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	due := roomtest.Start.Add(10 * day)
+	id := b.openImport("all", due, 50)
+	var lines []string
+	for _, n := range []string{"early", "b", "c", "d"} {
+		lines = append(lines, customerLine(roomtest.Person(n), ""))
+	}
+	b.took(b.takeLines(id, 1, lines...), 4, 0)
+	b.endImport(id)
+	b.Clock.Move(10 * day)
+	v := b.look("early")
+	b.Contact(v.Application, "")
+	b.is(b.Document(v.Application, "", roomtest.Passport("NG", "A0EARLY")), muster.AppApproved, muster.AccActive, muster.OutcomeOpen)
+	is := func(decided, today int) {
+		t.Helper()
+		c, err := b.Onboard.Cohort(t.Context(), "all")
+		if err != nil || c.Decided != decided || c.Today != today {
+			t.Fatalf("%+v, %v", c, err)
+		}
+	}
+	is(1, 0)
+	if s := b.reachDue("all"); s.Code != "share_of_the_day" {
+		t.Fatalf("%+v", s)
+	}
+	is(3, 2)
+	b.Clock.Move(day)
+	if s := b.reachDue("all"); !s.Done {
+		t.Fatalf("%+v", s)
+	}
+	is(4, 1)
+	b.Clean()
+}

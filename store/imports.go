@@ -47,20 +47,20 @@ func (tx *Tx) PutCohort(ctx context.Context, x *muster.Cohort) error {
 		x.Name, x.Due, x.Share, x.Made, x.By, change)
 }
 
-// CountCohort counts the members of a cohort, those that are decided, and those that
-// were since a time. Who was closed when the book came in is no member.
+// CountCohort counts the members of a cohort, those that are decided, and those whom its
+// date decided since a time. Who was closed when the book came in is no member.
 func (tx *Tx) CountCohort(ctx context.Context, name string, since time.Time) (members, decided, lately int, err error) {
 	err = tx.query(ctx, func(r row) error { return r.scan(&members, &decided, &lately) },
-		`SELECT count(*), coalesce(sum(CASE WHEN decided > 0 THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN decided >= ? THEN 1 ELSE 0 END), 0)
+		`SELECT count(*), coalesce(sum(CASE WHEN decided > 0 THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN decided >= ? AND beside = 0 THEN 1 ELSE 0 END), 0)
 			FROM adopted WHERE cohort = ? AND ground = ''`, max(micros(since), 1), name)
 	return members, decided, lately, err
 }
 
-const adoptedColumns = `account, cohort, import, ground, decided, version`
+const adoptedColumns = `account, cohort, import, ground, decided, beside, version`
 
 func scanAdopted(r row) (*muster.AdoptedRecord, error) {
 	x := &muster.AdoptedRecord{}
-	return x, r.scan(&x.Account, &x.Cohort, &x.Import, &x.Ground, &x.Decided, &x.Version)
+	return x, r.scan(&x.Account, &x.Cohort, &x.Import, &x.Ground, &x.Decided, &x.Beside, &x.Version)
 }
 
 // Adopted finds what is kept of an account that was taken over, by its id.
@@ -77,9 +77,9 @@ func (tx *Tx) AdoptedWaiting(ctx context.Context, cohort string, p muster.Page) 
 // PutAdopted inserts or updates by version.
 func (tx *Tx) PutAdopted(ctx context.Context, x *muster.AdoptedRecord) error {
 	return tx.put(ctx, &x.Version,
-		`INSERT INTO adopted (cohort, import, ground, decided, version, account) VALUES (?, ?, ?, ?, ?, ?)`,
-		`UPDATE adopted SET cohort = ?, import = ?, ground = ?, decided = ?, version = ? WHERE account = ? AND version = ?`,
-		x.Account, x.Cohort, x.Import, x.Ground, x.Decided)
+		`INSERT INTO adopted (cohort, import, ground, decided, beside, version, account) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		`UPDATE adopted SET cohort = ?, import = ?, ground = ?, decided = ?, beside = ?, version = ? WHERE account = ? AND version = ?`,
+		x.Account, x.Cohort, x.Import, x.Ground, x.Decided, x.Beside)
 }
 
 const importColumns = `id, cohort, source, operator, made, ended, place, taken, present, refused, report, version`
