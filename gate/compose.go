@@ -147,11 +147,13 @@ func limited(a *muster.AccountRecord, v muster.Verdict, d *muster.Decision) []mu
 	if !d.Interim || a.InterimSince.IsZero() || d.Limits.Days == nil {
 		return once(v)
 	}
+	// Cut to the minute: an instant of its own would make every such account's profile one
+	// that no other has, and these are most of a house's.
+	ends := a.InterimSince.Add(time.Duration(*d.Limits.Days) * 24 * time.Hour).Truncate(time.Minute)
 	end := v
 	end.Status, end.Limits, end.Except = muster.GateDeny, muster.Limits{}, []string{muster.ActionExportData}
 	end.Code = "interim_ended"
-	day := time.Duration(*d.Limits.Days) * 24 * time.Hour
-	return []muster.ProfileStep{{Verdict: v}, {From: muster.Instant(a.InterimSince.Add(day)), Verdict: end}}
+	return []muster.ProfileStep{{Verdict: v}, {From: muster.Instant(ends), Verdict: end}}
 }
 
 // Where a denial gets unblocked, for staff.

@@ -85,9 +85,11 @@ func TestHiddenGroundsStayHidden(t *testing.T) {
 
 func TestInterimServiceEndsInTheProfile(t *testing.T) {
 	t.Parallel()
-	p := gate.Compose(&muster.AccountRecord{State: muster.AccLimited, InterimSince: noon}, decided(muster.OutcomeVerify, interim(14)), nil)
-	if len(p.Steps) != 2 || p.Steps[0].Status != muster.GateLimited || p.Steps[1].Status != muster.GateDeny || !p.Steps[1].From.Equal(noon.Add(14*24*time.Hour)) {
-		t.Errorf("%+v", p.Steps)
+	for _, late := range []time.Duration{0, time.Microsecond, time.Minute - time.Microsecond} { // all have one profile
+		p := gate.Compose(&muster.AccountRecord{State: muster.AccLimited, InterimSince: noon.Add(late)}, decided(muster.OutcomeVerify, interim(14)), nil)
+		if len(p.Steps) != 2 || p.Steps[0].Status != muster.GateLimited || p.Steps[1].Status != muster.GateDeny || !p.Steps[1].From.Equal(noon.Add(14*24*time.Hour)) {
+			t.Errorf("begun %v past the minute: %+v", late, p.Steps)
+		}
 	}
 }
 
