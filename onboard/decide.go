@@ -16,6 +16,7 @@ type decision struct {
 	muster.Decision
 	observed bool // no pack enforces: recorded, and nothing else
 	sealed   *journal.Sealed
+	profiles []*muster.ProfileRecord // what the gate says of each account of the file, before their hashes
 	facts    *muster.Facts
 	under    map[string][]muster.AccountMeasure // by account id; nil: no measure is enacted
 	without  *muster.Decision                   // what would be decided without measures; nil: the same
@@ -102,6 +103,12 @@ func (s *Service) weigh(f *file, facts *muster.Facts, event string, now time.Tim
 		if a.Beneath == a.State {
 			a.Beneath = ""
 		}
+		bare, without := d.gated(a)
+		profile, err := composed(bare, without, d.transitions(a))
+		if err != nil {
+			return nil, err
+		}
+		d.profiles = append(d.profiles, profile)
 	}
 	stripped := policy.Strip(d.Decision)
 	body, err := json.Marshal(&stripped)
@@ -145,16 +152,17 @@ func (s *Service) moveAccount(a *muster.AccountRecord, on, by string, now time.T
 
 // save writes the decision and everything it moved.
 func (s *Service) save(ctx context.Context, tx Tx, f *file, d *decision) error {
-	for _, a := range f.accounts {
-		fresh := a.Version == 0
+	for i, a := range f.accounts {
+		profile := d.profiles[i]
+		profile.Fresh = a.Version == 0
+		s.hashed(profile, a.Reference)
 		if err := tx.PutAccount(ctx, a); err != nil {
 			if muster.ErrorCode(err) == muster.CodeConflict {
 				return accountTaken(err)
 			}
 			return err
 		}
-		bare, without := d.gated(a)
-		if err := s.putProfile(ctx, tx, bare, without, d.transitions(a), fresh); err != nil {
+		if err := tx.PutGate(ctx, profile); err != nil {
 			return err
 		}
 	}

@@ -30,38 +30,50 @@ func (s *Service) PutProfile(ctx context.Context, tx Tx, a *muster.AccountRecord
 	if a.Beneath != "" { // what measures do comes in by their instants
 		bare.State = a.Beneath
 	}
-	return s.putProfile(ctx, tx, &bare, d, measures, false)
-}
-
-func (s *Service) putProfile(ctx context.Context, tx Tx, a *muster.AccountRecord, d *muster.Decision, measures []muster.Transition, fresh bool) error {
-	r, err := s.profileOf(a, d, measures, fresh)
+	profile, err := s.profileOf(&bare, d, measures, false)
 	if err != nil {
 		return err
 	}
-	return tx.PutGate(ctx, r)
+	return tx.PutGate(ctx, profile)
 }
 
 // profileOf is what the gate says of an account.
 func (s *Service) profileOf(a *muster.AccountRecord, d *muster.Decision, measures []muster.Transition, fresh bool) (*muster.ProfileRecord, error) {
+	r, err := composed(a, d, measures)
+	if err != nil {
+		return nil, err
+	}
+	r.Fresh = fresh
+	s.hashed(r, a.Reference)
+	return r, nil
+}
+
+// composed is what the gate says of an account, before its hash.
+func composed(a *muster.AccountRecord, d *muster.Decision, measures []muster.Transition) (*muster.ProfileRecord, error) {
 	p := gate.Compose(a, d, measures)
 	raw, _, err := gate.EncodeProfile(p)
 	if err != nil {
 		return nil, err
 	}
-	r := &muster.ProfileRecord{Account: a.ID, Profile: raw, Fresh: fresh}
+	r := &muster.ProfileRecord{Account: a.ID, Profile: raw}
+	if slices.ContainsFunc(p.Steps, func(s muster.ProfileStep) bool { return s.Status != muster.GateAllow }) {
+		r.Decision = a.Decision // what is asked about later: a plain yes stays the same yes
+	}
+	return r, nil
+}
+
+// hashed gives a profile the hash of its account's reference.
+func (s *Service) hashed(r *muster.ProfileRecord, reference string) {
+	r.OtherKey = 0
 	keys, use := s.Vault.GateKeys()
 	for version, k := range keys { // which of two is in force is seen when the row is written
-		h := (*gate.Key)(&k).Hash(a.Reference)
+		h := (*gate.Key)(&k).Hash(reference)
 		if version == use {
 			r.Hash = h
 		} else {
 			r.Other, r.OtherKey = h, version
 		}
 	}
-	if slices.ContainsFunc(p.Steps, func(s muster.ProfileStep) bool { return s.Status != muster.GateAllow }) {
-		r.Decision = a.Decision // what is asked about later: a plain yes stays the same yes
-	}
-	return r, nil
 }
 
 // gateFilled is past the id of every account.
