@@ -141,20 +141,17 @@ func (tx *Tx) Subjects(ctx context.Context, customer string) ([]*muster.SubjectR
 
 // PutSubjects inserts or replaces.
 func (tx *Tx) PutSubjects(ctx context.Context, rs ...*muster.SubjectRecord) error {
-	for _, r := range rs {
+	rows := make([][]any, len(rs))
+	for i, r := range rs {
 		changed, err := toJSON(r.Changed, len(r.Changed))
 		if err != nil {
 			return err
 		}
-		if err := tx.exec(ctx, nil, `INSERT INTO subjects (customer, id, role, pointer, sealed_under, revision, changed, erased)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (customer, id) DO UPDATE SET role = excluded.role, pointer = excluded.pointer, sealed_under = excluded.sealed_under,
-				revision = excluded.revision, changed = excluded.changed, erased = excluded.erased`,
-			r.Customer, r.ID, string(r.Role), r.Pointer, r.Key, r.Revision, changed, r.Erased); err != nil {
-			return err
-		}
+		rows[i] = []any{r.Customer, r.ID, string(r.Role), r.Pointer, r.Key, r.Revision, changed, r.Erased}
 	}
-	return nil
+	return tx.insert(ctx, rows, `subjects (customer, id, role, pointer, sealed_under, revision, changed, erased)`,
+		` ON CONFLICT (customer, id) DO UPDATE SET role = excluded.role, pointer = excluded.pointer, sealed_under = excluded.sealed_under,
+			revision = excluded.revision, changed = excluded.changed, erased = excluded.erased`)
 }
 
 func scanClaims(r row) (*muster.ClaimsRecord, error) {
@@ -179,13 +176,11 @@ func (tx *Tx) ClaimsOf(ctx context.Context, subject string) ([]*muster.ClaimsRec
 
 // AddClaims inserts. CodeConflict: the revision is there.
 func (tx *Tx) AddClaims(ctx context.Context, rs ...*muster.ClaimsRecord) error {
-	for _, r := range rs {
-		if err := tx.exec(ctx, nil, `INSERT INTO claims (subject, revision, at, operator, sealed) VALUES (?, ?, ?, ?, ?)`,
-			r.Subject, r.Revision, r.At, r.By, r.Sealed); err != nil {
-			return err
-		}
+	rows := make([][]any, len(rs))
+	for i, r := range rs {
+		rows[i] = []any{r.Subject, r.Revision, r.At, r.By, r.Sealed}
 	}
-	return nil
+	return tx.insert(ctx, rows, `claims (subject, revision, at, operator, sealed)`, "")
 }
 
 // toJSON is v as text, "" where it has no members.

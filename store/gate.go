@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"slices"
 
 	"github.com/muster-cip/muster"
 )
@@ -25,16 +27,25 @@ func gateProfileID(body []byte) []byte {
 // PutGate writes what the gate says of an account from now on. Where the account is
 // fresh and another has its hash, the commit fails with CodeConflict.
 func (tx *Tx) PutGate(ctx context.Context, r *muster.ProfileRecord) error {
-	id := gateProfileID(r.Profile)
-	if err := tx.exec(ctx, nil, `INSERT INTO gate_profiles (id, body) VALUES (?, ?) ON CONFLICT DO NOTHING`, id, r.Profile); err != nil {
+	if err := tx.check(ctx, true); err != nil {
 		return err
 	}
-	row := gateRow{hash: r.Hash[:], profile: id, account: r.Account, decision: r.Decision, fresh: r.Fresh}
+	row := gateRow{
+		hash: bytes.Clone(r.Hash[:]), profile: gateProfileID(r.Profile), body: r.Profile,
+		account: r.Account, decision: r.Decision, fresh: r.Fresh,
+	}
 	if r.OtherKey != 0 {
-		row.other, row.otherKey = r.Other[:], int64(r.OtherKey)
+		row.other, row.otherKey = bytes.Clone(r.Other[:]), int64(r.OtherKey)
 	}
 	tx.tail.gate = append(tx.tail.gate, row)
 	return nil
+}
+
+// profiles are those of rows, each once, in the order of their names: who writes in one
+// order waits for nobody who waits for it.
+func profiles(rows []gateRow) []gateRow {
+	named := func(a, b gateRow) int { return bytes.Compare(a.profile, b.profile) }
+	return slices.CompactFunc(slices.SortedFunc(slices.Values(rows), named), func(a, b gateRow) bool { return named(a, b) == 0 })
 }
 
 // GateKey is the version of the gate's key that the accounts' hashes are made with.

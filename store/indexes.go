@@ -61,6 +61,7 @@ func roleNumber(role muster.SubjectRole) (int64, error) {
 
 // AddIndex writes rows of the blind index; one that is there already is left.
 func (tx *Tx) AddIndex(ctx context.Context, rows ...muster.IndexRow) error {
+	var fresh [][]any
 	for i := range rows {
 		kind, err := kindNumber(rows[i].Kind)
 		if err != nil {
@@ -79,12 +80,9 @@ func (tx *Tx) AddIndex(ctx context.Context, rows ...muster.IndexRow) error {
 				continue
 			}
 		}
-		if err := tx.exec(ctx, nil, `INSERT INTO blind (kind, digest, handle, role, made) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			kind, rows[i].Digest, rows[i].Handle, role, rows[i].Made); err != nil {
-			return err
-		}
+		fresh = append(fresh, []any{kind, rows[i].Digest, rows[i].Handle, role, rows[i].Made})
 	}
-	return nil
+	return tx.insert(ctx, fresh, `blind (kind, digest, handle, role, made)`, ` ON CONFLICT DO NOTHING`)
 }
 
 // underOther reports whether the value of a row is there under another version of its keys.

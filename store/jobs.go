@@ -19,18 +19,15 @@ func scanJob(r row) (*muster.Job, error) {
 
 // Enqueue adds jobs. A RunAt of zero is now.
 func (tx *Tx) Enqueue(ctx context.Context, jobs ...*muster.Job) error {
-	for _, j := range jobs {
+	rows := make([][]any, len(jobs))
+	for i, j := range jobs {
 		at := j.RunAt
 		if at.IsZero() {
 			at = tx.now
 		}
-		if err := tx.exec(ctx, nil, `INSERT INTO jobs (id, kind, ref, payload, run_at, attempts, fence, holder, last_error, dead)
-			VALUES (?, ?, ?, ?, ?, ?, 0, '', ?, 0)`,
-			j.ID, j.Kind, j.Ref, j.Payload, at, j.Attempts, j.LastError); err != nil {
-			return err
-		}
+		rows[i] = []any{j.ID, j.Kind, j.Ref, j.Payload, at, j.Attempts, 0, "", j.LastError, false}
 	}
-	return nil
+	return tx.insert(ctx, rows, `jobs (id, kind, ref, payload, run_at, attempts, fence, holder, last_error, dead)`, "")
 }
 
 // Claim takes at most n jobs of these kinds that are due, for holder and for as long

@@ -342,6 +342,9 @@ const appendGate = `WITH past AS (UPDATE gate_state SET seq = seq + cardinality(
 	INSERT INTO gate_accounts (hash, account, seq, profile, decision) SELECT g.hash, g.account, past.seq + g.n, g.profile, g.decision
 	FROM past, unnest($1::bytea[], $2::text[], $3::bytea[], $4::text[]) WITH ORDINALITY g (hash, account, profile, decision, n)`
 
+// addProfiles stands before what takes locks: it waits for who is adding the same.
+const addProfiles = `INSERT INTO gate_profiles (id, body) SELECT p.id, p.body FROM unnest($1::bytea[], $2::bytea[]) p (id, body) ON CONFLICT DO NOTHING`
+
 // appendGateTurning is appendGate while the gate's key turns: which hash it is, is seen
 // under the lock.
 const appendGateTurning = `WITH past AS (UPDATE gate_state SET seq = seq + cardinality($1::bytea[]) WHERE one = 1
@@ -402,6 +405,13 @@ func (c *postgresConn) commit(ctx context.Context, t *tail) error {
 		if err := c.flush(ctx); err != nil {
 			return err
 		}
+	}
+	if len(t.gate) > 0 {
+		var names, bodies [][]byte
+		for _, p := range profiles(t.gate) {
+			names, bodies = append(names, p.profile), append(bodies, p.body)
+		}
+		c.queue(nil, addProfiles, names, bodies)
 	}
 	if len(leaves) > 0 {
 		bytes, refs := make([][]byte, len(leaves)), make([]string, len(leaves))

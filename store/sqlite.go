@@ -328,17 +328,28 @@ func (c *sqliteConn) rollbackTo(context.Context) error {
 }
 
 func (c *sqliteConn) commit(ctx context.Context, t *tail) error {
-	for i := range t.leaves {
-		err := c.exec(ctx, nil, `INSERT INTO leaves (idx, leaf, ref) SELECT coalesce(max(idx) + 1, 0), ?, ? FROM leaves`,
-			[]any{t.leaves[i].leaf, t.leaves[i].ref})
-		if err != nil {
-			return err
-		}
+	if err := c.commitLeaves(ctx, t.leaves); err != nil {
+		return err
 	}
 	if err := c.commitGate(ctx, t.gate); err != nil {
 		return err
 	}
 	return c.plain("COMMIT")
+}
+
+func (c *sqliteConn) commitLeaves(ctx context.Context, leaves []leafRow) error {
+	if len(leaves) == 0 {
+		return nil
+	}
+	var size int64
+	if err := c.query(ctx, `SELECT coalesce(max(idx) + 1, 0) FROM leaves`, nil, func(r row) error { return r.scan(&size) }); err != nil {
+		return err
+	}
+	rows := make([][]any, len(leaves))
+	for i, l := range leaves {
+		rows[i] = []any{size + int64(i), l.leaf, l.ref}
+	}
+	return insert(rows, `leaves (idx, leaf, ref)`, "", func(q string, args []any) error { return c.exec(ctx, nil, q, args) })
 }
 
 func (c *sqliteConn) commitGate(ctx context.Context, rows []gateRow) error {
@@ -349,6 +360,11 @@ func (c *sqliteConn) commitGate(ctx context.Context, rows []gateRow) error {
 	if err := c.query(ctx, `UPDATE gate_state SET seq = seq + ? WHERE one = 1 RETURNING seq, keyed`, []any{int64(len(rows))},
 		func(r row) error { return r.scan(&seq, &key) }); err != nil {
 		return err
+	}
+	for _, p := range profiles(rows) {
+		if err := c.exec(ctx, nil, `INSERT INTO gate_profiles (id, body) VALUES (?, ?) ON CONFLICT DO NOTHING`, []any{p.profile, p.body}); err != nil {
+			return err
+		}
 	}
 	seq -= int64(len(rows))
 	for i := range rows {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,8 @@ type leafRow struct {
 
 // gateRow waits for its sequence number.
 type gateRow struct {
-	hash, profile     []byte
+	hash              []byte
+	profile, body     []byte // of the profile its name and what it says
 	account, decision string
 	fresh             bool
 
@@ -232,6 +234,28 @@ func all[T any](ctx context.Context, tx *Tx, scan func(row) (T, error), q string
 		return err
 	}, q, args...)
 	return found, err
+}
+
+// inserted is how many rows one INSERT has at most: few lengths, so that few
+// statements are prepared.
+const inserted = 8
+
+// insert writes rows of a table by as few statements as there may be: into is "table
+// (columns)", tail what comes behind the values.
+func insert(rows [][]any, into, tail string, exec func(q string, args []any) error) error {
+	for some := range slices.Chunk(rows, inserted) {
+		values := "(" + marks(len(some[0])) + ")"
+		q := "INSERT INTO " + into + " VALUES " + values + strings.Repeat(", "+values, len(some)-1) + tail
+		if err := exec(q, slices.Concat(some...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insert is insert in the transaction.
+func (tx *Tx) insert(ctx context.Context, rows [][]any, into, tail string) error {
+	return insert(rows, into, tail, func(q string, args []any) error { return tx.exec(ctx, nil, q, args...) })
 }
 
 func scanInt(r row) (n int64, err error) { return n, r.scan(&n) }
