@@ -122,6 +122,10 @@ missing() {
 	if ! postgres; then missing+=(postgresql); fi
 	if ! nginx; then missing+=(nginx); fi
 	if ! command -v systemd-analyze >/dev/null; then missing+=(systemd); fi
+	if ! command -v systemd-nspawn >/dev/null; then missing+=(systemd-container); fi
+	if ! command -v skopeo >/dev/null; then missing+=(skopeo); fi
+	if ! command -v umoci >/dev/null; then missing+=(umoci); fi
+	if ! command -v runc >/dev/null; then missing+=(runc); fi
 	if ! command -v man >/dev/null; then missing+=(man-db); fi
 	# What the samples of docs/integrate.md are written in.
 	if ! command -v php >/dev/null; then missing+=(php-cli); fi

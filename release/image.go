@@ -57,7 +57,11 @@ func (m *made) image() error {
 	if err != nil {
 		return err
 	}
-	if err := at.AppendIndex(index, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": m.Version})); err != nil {
+	names := map[string]string{
+		"org.opencontainers.image.ref.name": m.Version,
+		"io.containerd.image.name":          "localhost/" + name + ":" + m.Version, // what engines call it that load the archive
+	}
+	if err := at.AppendIndex(index, layout.WithAnnotations(names)); err != nil {
 		return err
 	}
 	entries, err := tree(dir, "")
