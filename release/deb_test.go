@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,9 +96,10 @@ func TestManualReads(t *testing.T) {
 // machine is this one with a layer over its disk, in name spaces of its own: what is
 // installed in it, and whom it adds, is gone with it.
 type machine struct {
-	t    *testing.T
-	root string
-	pid  int
+	t     *testing.T
+	root  string
+	pid   int
+	enter []string // before a command that runs in it
 }
 
 // setupMachine needs root, and a kernel that lets it mount: otherwise the test is
@@ -145,12 +147,22 @@ read -r end || true`
 		t.Skipf("no layer over this machine's disk: %s", errs.String())
 	}
 	m.pid, m.root = cmd.Process.Pid, m.root+"/root"
+	m.enter = []string{"nsenter", "--target", fmt.Sprint(m.pid), "--mount", "chroot", m.root}
 	return m
+}
+
+// take puts a file of this machine's into its /root.
+func (m *machine) take(path, base string) {
+	m.t.Helper()
+	if err := run1(".", nil, "nsenter", "--target", fmt.Sprint(m.pid), "--mount", "cp", path, m.root+"/root/"+base); err != nil {
+		m.t.Fatal(err)
+	}
 }
 
 // command runs in the machine; the network is shared with this one.
 func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "nsenter", append([]string{"--target", fmt.Sprint(m.pid), "--mount", "chroot", m.root, "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"}, args...)...)
+	args = slices.Concat(m.enter, []string{"env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"}, args)
+	return exec.CommandContext(ctx, args[0], args[1:]...)
 }
 
 func (m *machine) try(args ...string) (string, error) {
@@ -173,11 +185,8 @@ func TestPackageIsInstalledUsedAndRemoved(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
 	m := setupMachine(t)
-	deb := r.file(t, "*_"+hostArchitecture+".deb")
-	if err := run1(".", nil, "nsenter", "--target", fmt.Sprint(m.pid), "--mount", "cp", deb, m.root+"/tmp/muster.deb"); err != nil {
-		t.Fatal(err)
-	}
-	m.run("dpkg", "-i", "/tmp/muster.deb")
+	m.take(r.file(t, "*_"+hostArchitecture+".deb"), "muster.deb")
+	m.run("dpkg", "-i", "/root/muster.deb")
 	if got := m.run("stat", "-c", "%n %U:%G %a", "/var/lib/muster", "/var/lib/muster-keys", "/etc/muster/muster.yaml", "/usr/bin/muster"); got != "/var/lib/muster muster:muster 700\n/var/lib/muster-keys muster:muster 700\n/etc/muster/muster.yaml root:root 644\n/usr/bin/muster root:root 755\n" {
 		t.Errorf("installed:\n%s", got)
 	}
@@ -231,7 +240,7 @@ func TestPackageIsInstalledUsedAndRemoved(t *testing.T) {
 	}
 
 	// Installed over itself, as an upgrade is: configuration and records stay.
-	m.run("dpkg", "-i", "/tmp/muster.deb")
+	m.run("dpkg", "-i", "/root/muster.deb")
 	if got := m.run("grep", "^origin", "/etc/muster/muster.yaml"); got != "origin: muster.example.net/log\n" {
 		t.Errorf("the configuration was replaced: %s", got)
 	}
