@@ -324,6 +324,7 @@ var dependencies = []string{
 	"github.com/aws/smithy-go",
 	"github.com/danielgtaylor/huma/v2",
 	"github.com/envoyproxy/go-control-plane/envoy",
+	"github.com/go-json-experiment/json",
 	"github.com/goccy/go-yaml",
 	"github.com/google/go-cmp",
 	"github.com/jackc/pgx/v5",

@@ -155,8 +155,8 @@ func (j *Journal) checkDecision(leaf tlog.Leaf, d *muster.DecisionRecord) error 
 	if err != nil {
 		return err
 	}
-	var body muster.Decision
-	if err := json.Unmarshal(d.Body, &body); err != nil {
+	body, err := Decided(d)
+	if err != nil {
 		return fmt.Errorf("its body is not a decision")
 	}
 	switch {

@@ -2,10 +2,10 @@ package onboard
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/journal"
 	"github.com/muster-cip/muster/policy"
 )
 
@@ -63,9 +63,9 @@ func forProvider(d *muster.Decision) *muster.Decision {
 
 // fill restores the words that a stored decision leaves to its packs.
 func (s *Service) fill(ctx context.Context, r *muster.DecisionRecord) (*muster.Decision, error) {
-	var d muster.Decision
-	if err := json.Unmarshal(r.Body, &d); err != nil {
-		return nil, muster.Errorf(muster.CodeInternal, "a stored decision is not what it should be: %w", err)
+	d, err := journal.Decided(r)
+	if err != nil {
+		return nil, err
 	}
 	var packs []*policy.Pack
 	for _, ref := range d.Packs {

@@ -2,7 +2,6 @@ package onboard
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 
 	"github.com/muster-cip/muster"
@@ -44,9 +43,9 @@ func (s *Service) Bundle(ctx context.Context, by muster.Principal, decision, aud
 	if err != nil {
 		return nil, err
 	}
-	var d muster.Decision
-	if err := json.Unmarshal(r.Body, &d); err != nil {
-		return nil, muster.Errorf(muster.CodeInternal, "a stored decision is not what it should be: %w", err)
+	d, err := journal.Decided(r)
+	if err != nil {
+		return nil, err
 	}
 	if audience == tlog.AudienceCustomer {
 		return s.receipt(ctx, by, r, sizes)

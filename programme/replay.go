@@ -2,7 +2,6 @@ package programme
 
 import (
 	"context"
-	"encoding/json"
 	"iter"
 	"runtime"
 	"slices"
@@ -72,9 +71,14 @@ func (s *Service) ReplayDraft(ctx context.Context, by string, d Draft) (*policy.
 func (s *Service) recorded(ctx context.Context, session *vault.Session, d Draft, packs []*policy.Pack, failed *error) iter.Seq[policy.Recorded] {
 	wanted, screens := policy.ScreeningWanted(packs)
 	return func(yield func(policy.Recorded) bool) {
-		page := muster.Page{Limit: replayPage}
-		for {
-			rows, err := s.Past.DecisionsSince(ctx, d.Since, page)
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		for ahead := s.readAhead(ctx, session, d.Since, ""); ; {
+			page := <-ahead
+			rows, err := page.rows, page.err
+			if err == nil && len(rows) == replayPage {
+				ahead = s.readAhead(ctx, session, d.Since, rows[len(rows)-1].ID)
+			}
 			if err == nil && len(rows) > 0 {
 				var opened []policy.Recorded
 				if opened, err = openAll(ctx, session, rows); err == nil {
@@ -100,12 +104,47 @@ func (s *Service) recorded(ctx context.Context, session *vault.Session, d Draft,
 				*failed = err
 				return
 			}
-			if len(rows) < page.Limit {
+			if len(rows) < replayPage {
 				return
 			}
-			page.After = rows[len(rows)-1].ID
 		}
 	}
+}
+
+// page is decisions that were read, with their keys at hand.
+type page struct {
+	rows []*muster.DecisionRecord
+	err  error
+}
+
+// readAhead reads the page behind after while its caller works on the one before.
+func (s *Service) readAhead(ctx context.Context, session *vault.Session, since time.Time, after string) <-chan page {
+	read := make(chan page, 1)
+	go func() {
+		rows, err := s.Past.DecisionsSince(ctx, since, muster.Page{After: after, Limit: replayPage})
+		if err == nil {
+			err = warm(ctx, session, rows)
+		}
+		read <- page{rows, err}
+	}()
+	return read
+}
+
+// warm reads the keys of a page of decisions at once.
+func warm(ctx context.Context, session *vault.Session, rows []*muster.DecisionRecord) error {
+	var keys []string
+	for _, r := range rows {
+		list, err := vault.FactsCommitments(r.Facts)
+		if err != nil {
+			return err
+		}
+		for _, c := range list {
+			if c.KeyID != "" && !c.Erased {
+				keys = append(keys, c.KeyID)
+			}
+		}
+	}
+	return session.Warm(ctx, keys)
 }
 
 var errRescreen = muster.Invalid(muster.Fault{
@@ -115,21 +154,6 @@ var errRescreen = muster.Invalid(muster.Fault{
 
 // openAll opens a page of decisions on all cores.
 func openAll(ctx context.Context, session *vault.Session, rows []*muster.DecisionRecord) ([]policy.Recorded, error) {
-	var keys []string
-	for _, r := range rows {
-		list, err := vault.FactsCommitments(r.Facts)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range list {
-			if c.KeyID != "" && !c.Erased {
-				keys = append(keys, c.KeyID)
-			}
-		}
-	}
-	if err := session.Warm(ctx, keys); err != nil {
-		return nil, err
-	}
 	out := make([]policy.Recorded, len(rows))
 	group, ctx := errgroup.WithContext(ctx)
 	share := (len(rows) + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
@@ -147,8 +171,9 @@ func openAll(ctx context.Context, session *vault.Session, rows []*muster.Decisio
 }
 
 func openOne(ctx context.Context, session *vault.Session, r *muster.DecisionRecord, out *policy.Recorded) error {
-	if err := json.Unmarshal(r.Body, &out.Decision); err != nil {
-		return muster.Errorf(muster.CodeInternal, "a stored decision is not what it should be: %w", err)
+	var err error
+	if out.Decision, err = journal.Decided(r); err != nil {
+		return err
 	}
 	opened, err := session.OpenFacts(ctx, r.ID, r.Facts)
 	if err != nil {
