@@ -154,7 +154,7 @@ read -r end || true`
 // take puts a file of this machine's into its /root.
 func (m *machine) take(path, base string) {
 	m.t.Helper()
-	if err := run1(".", nil, "nsenter", "--target", fmt.Sprint(m.pid), "--mount", "cp", path, m.root+"/root/"+base); err != nil {
+	if err := run1(".", nil, "nsenter", "--target", fmt.Sprint(m.pid), "--mount", "cp", path, m.root+"/srv/"+base); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -186,7 +186,7 @@ func TestPackageIsInstalledUsedAndRemoved(t *testing.T) {
 	r := setup(t)
 	m := setupMachine(t)
 	m.take(r.file(t, "*_"+hostArchitecture+".deb"), "muster.deb")
-	m.run("dpkg", "-i", "/root/muster.deb")
+	m.run("dpkg", "-i", "/srv/muster.deb")
 	if got := m.run("stat", "-c", "%n %U:%G %a", "/var/lib/muster", "/var/lib/muster-keys", "/etc/muster/muster.yaml", "/usr/bin/muster"); got != "/var/lib/muster muster:muster 700\n/var/lib/muster-keys muster:muster 700\n/etc/muster/muster.yaml root:root 644\n/usr/bin/muster root:root 755\n" {
 		t.Errorf("installed:\n%s", got)
 	}
@@ -240,7 +240,7 @@ func TestPackageIsInstalledUsedAndRemoved(t *testing.T) {
 	}
 
 	// Installed over itself, as an upgrade is: configuration and records stay.
-	m.run("dpkg", "-i", "/root/muster.deb")
+	m.run("dpkg", "-i", "/srv/muster.deb")
 	if got := m.run("grep", "^origin", "/etc/muster/muster.yaml"); got != "origin: muster.example.net/log\n" {
 		t.Errorf("the configuration was replaced: %s", got)
 	}

@@ -139,7 +139,7 @@ func TestServiceUnderSystemd(t *testing.T) {
 		}
 	}
 
-	m.run("dpkg", "-i", "/root/muster.deb")
+	m.run("dpkg", "-i", "/srv/muster.deb")
 	if out, _ := m.try("systemctl", "is-enabled", "muster"); out != "disabled\n" || m.property("ActiveState") != "inactive" {
 		t.Errorf("after the installation it is %s", out)
 	}
@@ -181,7 +181,7 @@ func TestServiceUnderSystemd(t *testing.T) {
 		t.Errorf("after a crash: %s restarts", got)
 	}
 	before := m.property("MainPID")
-	m.run("dpkg", "-i", "/root/muster.deb")
+	m.run("dpkg", "-i", "/srv/muster.deb")
 	answers("upgrade")
 	if m.property("MainPID") == before {
 		t.Error("an upgrade leaves the old program running")
