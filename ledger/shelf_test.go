@@ -194,7 +194,7 @@ func TestStorageThatFails(t *testing.T) {
 
 	// An object that is gone is named, and nothing is taken for absent.
 	_, used := b.volumes()
-	if _, err := server.Backend.DeleteObject(s3test.Bucket, "p/ledger/"+used[0]); err != nil {
+	if err := b.kept.Delete(ctx, "ledger/"+used[0]); err != nil {
 		t.Fatal(err)
 	}
 	v, err := b.shelf.Verify(ctx, b.room, false)

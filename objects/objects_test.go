@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/internal/s3test"
 	"github.com/muster-cip/muster/objects"
@@ -170,7 +172,7 @@ func TestS3Faults(t *testing.T) {
 	server.Once(http.MethodGet, s3test.Wrong) // what was put does not read back
 	wants(t, s.Put(ctx, "wrong", data), muster.CodeConflict)
 
-	for name, f := range map[string]s3test.Fault{"busy": s3test.Busy, "denied": s3test.Denied, "cut": s3test.Cut} {
+	for name, f := range map[string]s3test.Fault{"busy": s3test.Busy, "denied": s3test.Denied, "cut": s3test.Cut, "stranger": s3test.Stranger} {
 		server.Fail(func(*http.Request) s3test.Fault { return f })
 		_, err := s.Get(ctx, "there")
 		if wants(t, err, muster.CodeUnavailable); strings.Contains(err.Error(), server.Host()) || strings.Contains(err.Error(), "secret") {
@@ -203,16 +205,62 @@ func TestWhatIsPutIsReadBack(t *testing.T) {
 	t.Parallel()
 	server := s3test.Start(t)
 	s := server.Objects(t, quick(""))
-	server.Fail(func(r *http.Request) s3test.Fault {
-		if r.Method == http.MethodPut {
-			if _, err := server.Backend.DeleteObject(s3test.Bucket, "a"); err != nil {
-				t.Error(err)
-			}
-			r.URL.Path = "/" + s3test.Bucket + "/elsewhere"
+	server.Once(http.MethodPut, s3test.Lost)
+	wants(t, s.Put(t.Context(), "a", []byte("b")), muster.CodeNotFound)
+}
+
+// More objects than a page of a list has, one page of which does not come at first.
+func TestS3ListsPageByPage(t *testing.T) {
+	t.Parallel()
+	server := s3test.Start(t)
+	s := server.Objects(t, quick("p/"))
+	const n = 1100
+	var group errgroup.Group
+	group.SetLimit(16)
+	for i := range n {
+		group.Go(func() error { return s.Put(t.Context(), fmt.Sprintf("list/%04d", i), []byte("x")) })
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	server.Fail(func(*http.Request) s3test.Fault {
+		if asked++; asked == 2 {
+			return s3test.Busy
 		}
 		return s3test.None
 	})
-	wants(t, s.Put(t.Context(), "a", []byte("b")), muster.CodeNotFound)
+	next := 0
+	wants(t, s.List(t.Context(), "list/", func(i objects.Info) error {
+		if i.Name != fmt.Sprintf("list/%04d", next) {
+			t.Fatalf("object %d is %s", next, i.Name)
+		}
+		next++
+		return nil
+	}), "")
+	server.Fail(nil)
+	if next != n || asked != 3 {
+		t.Errorf("%d objects of %d in %d requests", next, n, asked)
+	}
+}
+
+// Keys that are not those of the bucket are refused, and it is said that they are. Of
+// the servers only a service looks at them.
+func TestServiceRefusesOtherKeys(t *testing.T) {
+	t.Parallel()
+	server := s3test.Start(t)
+	if !server.Service {
+		t.Skip("MUSTER_TEST_S3 names no service")
+	}
+	for name, keys := range map[string]objects.Keys{"unknown": {ID: "nobody", Secret: server.Secret}, "wrong secret": {ID: server.ID, Secret: "wrong"}} {
+		c := quick("")
+		c.Keys = func() (objects.Keys, error) { return keys, nil }
+		before := server.Asked(http.MethodPut)
+		err := server.Objects(t, c).Put(t.Context(), "a", []byte("b"))
+		if wants(t, err, muster.CodeUnavailable); !strings.Contains(err.Error(), "the storage refuses") || server.Asked(http.MethodPut) != before+1 {
+			t.Errorf("%s: %v, %d tries", name, err, server.Asked(http.MethodPut)-before)
+		}
+	}
 }
 
 // Two that put at once: the same bytes are fine, other bytes are a conflict for one.

@@ -187,7 +187,7 @@ func s3Error(ctx context.Context, err error) error {
 	switch {
 	case r.Code == minio.NoSuchBucket:
 		return firm("the bucket is not there", "make it, or mend storage.s3.bucket")
-	case r.Code == minio.NoSuchKey || r.StatusCode == http.StatusNotFound:
+	case r.Code == minio.NoSuchKey: // another 404 is of something else: whoever has the keys, a path of a proxy
 		return errNotThere()
 	case r.Code == "NotImplemented":
 		return &muster.Error{Code: muster.CodeUnavailable, Message: "the storage does not know what it is asked", Cause: errConditions}

@@ -24,6 +24,7 @@ import (
 type bucketed struct {
 	*kept
 	server *s3test.Server
+	keys   string // the file of the bucket's keys
 	plain  string // its configuration without a storage
 	at     time.Time
 	wrote  int
@@ -33,9 +34,7 @@ func setupBucketed(t *testing.T, c Config) *bucketed {
 	t.Helper()
 	b := &bucketed{kept: setupKept(t, c), server: s3test.Start(t), at: time.Now().AddDate(0, 0, -200).Truncate(time.Second)}
 	b.plain = b.config
-	if err := os.WriteFile(filepath.Join(b.dir, "s3.keys"), []byte("[default]\naws_access_key_id = id\naws_secret_access_key = secret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	b.keys = b.server.Keys(t)
 	b.config = b.with("bucket.yaml", "tiles: true\n  chunks: true")
 	return b
 }
@@ -43,7 +42,7 @@ func setupBucketed(t *testing.T, c Config) *bucketed {
 func (b *bucketed) with(name, lines string) string {
 	b.Helper()
 	return with(b.T, b.plain, name, fmt.Sprintf("out:\n  allow: [%q]\nstorage:\n  s3:\n    endpoint: %s\n    bucket: %s\n    prefix: prod/\n    path_style: true\n    credentials_file: %s\n  %s\n",
-		b.server.Host(), b.server.URL, s3test.Bucket, filepath.Join(b.dir, "s3.keys"), lines))
+		b.server.Host(), b.server.URL, b.server.Bucket, b.keys, lines))
 }
 
 // fill brings records of a quarter that is over, and has them shelved.
@@ -192,11 +191,12 @@ func TestStorage(t *testing.T) {
 	})
 
 	// What is lost is said by everybody.
-	got, err := b.server.Objects(t, objects.S3Config{Prefix: "prod/", Clock: muster.SystemClock}).Get(t.Context(), volume)
+	bucket := b.server.Objects(t, objects.S3Config{Prefix: "prod/", Clock: muster.SystemClock})
+	got, err := bucket.Get(t.Context(), volume)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.server.Backend.DeleteObject(s3test.Bucket, "prod/"+volume); err != nil {
+	if err := bucket.Delete(t.Context(), volume); err != nil {
 		t.Fatal(err)
 	}
 	b.fails("it is not there", "storage", "check", "--config", b.config)
@@ -264,17 +264,13 @@ func TestServeWithoutItsStorage(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := s3test.Start(t)
-	keys := filepath.Join(t.TempDir(), "s3.keys")
-	if err := os.WriteFile(keys, []byte("aws_access_key_id=id\naws_secret_access_key=secret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	made, root, err := initialise(t.Context(), t.TempDir(), Config{Mode: muster.ModeSandbox, Listen: listen, Origin: "sandbox.muster.example/log"}, "Ada", []string{"us-iaas-cip", "sandbox"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := &gateHouse{T: t, conf: made.Config, root: root}
 	g.conf.Out.Allow = []string{server.Host()}
-	g.conf.Storage = StorageConfig{Tiles: true, S3: S3Config{Endpoint: server.URL, Bucket: s3test.Bucket, PathStyle: true, Credentials: keys}}
+	g.conf.Storage = StorageConfig{Tiles: true, S3: S3Config{Endpoint: server.URL, Bucket: server.Bucket, PathStyle: true, Credentials: server.Keys(t)}}
 	server.Fail(func(*http.Request) s3test.Fault { return s3test.Denied })
 	g.start()
 	if g.api, err = newClient("http://"+listen, root); err != nil {
@@ -315,7 +311,7 @@ func TestStorageConfig(t *testing.T) {
 	}
 	// A private endpoint has to be allowed.
 	server := s3test.Start(t)
-	c := Config{Storage: StorageConfig{S3: S3Config{Endpoint: server.URL, Bucket: s3test.Bucket, PathStyle: true}}}
+	c := Config{Storage: StorageConfig{S3: S3Config{Endpoint: server.URL, Bucket: server.Bucket, PathStyle: true}}}
 	s, err := c.openStorage(muster.SystemClock, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -1,44 +1,59 @@
 // Package s3test runs an S3-compatible server in the test's own process, and lets it
 // fail in the ways that storage fails.
+//
+// With MUSTER_TEST_S3=http://KEY-ID:SECRET@host:port it stands in front of that service
+// instead, with a bucket of its own there for each server, which is removed again:
+// every test that needs a storage is then a test against the service.
 package s3test
 
 import (
+	"cmp"
+	"context"
+	"crypto/rand"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/muster-cip/muster/objects"
 	"github.com/muster-cip/muster/outbound"
 )
 
-// Bucket is there from the start.
-const Bucket = "muster"
-
 // Fault is what becomes of one request.
 type Fault int
 
 const (
-	None    Fault = iota
-	Busy          // 503 before anything is done
-	After         // 503 after it was done
-	Cut           // the answer's body ends in the middle
-	Short         // the answer is whole, and shorter than what is there
-	Wrong         // a byte of the answer's body is another
-	Denied        // 403
-	Unknown       // 501
-	Hang          // no answer until the caller gives up
+	None     Fault = iota
+	Busy           // 503 before anything is done
+	After          // 503 after it was done
+	Cut            // the answer's body ends in the middle
+	Short          // the answer is whole, and shorter than what is there
+	Wrong          // a byte of the answer's body is another
+	Denied         // 403
+	Unknown        // 501
+	Hang           // no answer until the caller gives up
+	Lost           // 200, and nothing was done
+	Stranger       // 404, of the one who asks and not of the object
 )
 
 // Server is one server with one bucket.
 type Server struct {
 	*httptest.Server
-	Backend *s3mem.Backend
+	Bucket     string
+	ID, Secret string // of the one who may use it
+	Service    bool   // a service answers, which looks at keys and signatures
 
 	mu    sync.Mutex
 	fault func(r *http.Request) Fault
@@ -48,14 +63,60 @@ type Server struct {
 // Start starts a server that is gone with the test.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{Backend: s3mem.New(), asked: map[string]int{}}
-	if err := s.Backend.CreateBucket(Bucket); err != nil {
-		t.Fatal(err)
+	s := &Server{Bucket: "muster", ID: "id", Secret: "secret", asked: map[string]int{}}
+	var behind http.Handler
+	if at := os.Getenv("MUSTER_TEST_S3"); at != "" {
+		behind = s.service(t, at)
+	} else {
+		backend := s3mem.New()
+		if err := backend.CreateBucket(s.Bucket); err != nil {
+			t.Fatal(err)
+		}
+		behind = gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog()), gofakes3.WithoutVersioning()).Server()
 	}
-	fake := gofakes3.New(s.Backend, gofakes3.WithLogger(gofakes3.DiscardLog()), gofakes3.WithoutVersioning()).Server()
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, fake) }))
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, behind) }))
 	t.Cleanup(s.Close)
 	return s
+}
+
+// service makes a bucket in the service at a URL and hands requests on to it, as they
+// are signed.
+func (s *Server) service(t testing.TB, at string) http.Handler {
+	t.Helper()
+	u, err := url.Parse(at)
+	if err != nil || u.User == nil {
+		t.Fatal("MUSTER_TEST_S3 is a URL with key id and secret: http://KEY-ID:SECRET@host:port")
+	}
+	s.Service, s.ID = true, u.User.Username()
+	s.Secret, _ = u.User.Password()
+	u.User = nil
+	s.Bucket = "muster-test-" + strings.ToLower(rand.Text())
+	client, err := minio.New(u.Host, &minio.Options{Creds: credentials.NewStaticV4(s.ID, s.Secret, ""), Secure: u.Scheme == "https", BucketLookup: minio.BucketLookupPath})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.MakeBucket(t.Context(), s.Bucket, minio.MakeBucketOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx := context.Background()
+		for o := range client.ListObjectsIter(ctx, s.Bucket, minio.ListObjectsOptions{Recursive: true}) {
+			if err := cmp.Or(o.Err, client.RemoveObject(ctx, s.Bucket, o.Key, minio.RemoveObjectOptions{})); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		if err := client.RemoveBucket(ctx, s.Bucket); err != nil {
+			t.Error(err)
+		}
+	})
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(u)
+			r.Out.Host = r.In.Host // it is signed
+		},
+		Transport: &http.Transport{DisableCompression: true},
+	}
 }
 
 // Fail has fn say what becomes of each request; nil: nothing fails.
@@ -89,7 +150,7 @@ func (s *Server) Asked(method string) int {
 	return s.asked[method]
 }
 
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, fake http.Handler) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, behind http.Handler) {
 	s.mu.Lock()
 	f := None
 	if s.fault != nil {
@@ -110,6 +171,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, fake http.Handler
 		say(http.StatusForbidden, "AccessDenied")
 		return
 	}
+	if f == Stranger {
+		say(http.StatusNotFound, "NoSuchUser")
+		return
+	}
 	if f == Unknown {
 		say(http.StatusNotImplemented, "NotImplemented")
 		return
@@ -118,12 +183,16 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, fake http.Handler
 		<-r.Context().Done()
 		return
 	}
+	if f == Lost {
+		io.Copy(io.Discard, r.Body) //nolint:errcheck // nobody wants it
+		return
+	}
 	if f == None {
-		fake.ServeHTTP(w, r)
+		behind.ServeHTTP(w, r)
 		return
 	}
 	rec := httptest.NewRecorder()
-	fake.ServeHTTP(rec, r)
+	behind.ServeHTTP(rec, r)
 	body := rec.Body.Bytes()
 	for k, v := range rec.Header() {
 		w.Header()[k] = v
@@ -150,6 +219,16 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, fake http.Handler
 	}
 }
 
+// Keys is a file of its keys, as a configuration names one.
+func (s *Server) Keys(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s3.keys")
+	if err := os.WriteFile(path, []byte("[default]\naws_access_key_id = "+s.ID+"\naws_secret_access_key = "+s.Secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // Host is host:port, for the exceptions of an outbound client.
 func (s *Server) Host() string { return strings.TrimPrefix(s.URL, "http://") }
 
@@ -174,8 +253,10 @@ func (s *Server) Open(c objects.S3Config) (*objects.S3, error) {
 	}
 	c.Endpoint, c.PathStyle, c.Transport = s.URL, true, client
 	if c.Bucket == "" {
-		c.Bucket = Bucket
+		c.Bucket = s.Bucket
 	}
-	c.Keys = func() (objects.Keys, error) { return objects.Keys{ID: "id", Secret: "secret"}, nil }
+	if c.Keys == nil {
+		c.Keys = func() (objects.Keys, error) { return objects.Keys{ID: s.ID, Secret: s.Secret}, nil }
+	}
 	return objects.NewS3(c)
 }
