@@ -151,7 +151,7 @@ read -r end || true`
 	return m
 }
 
-// take puts a file of this machine's into its /root.
+// take puts a file of this machine into its /srv.
 func (m *machine) take(path, base string) {
 	m.t.Helper()
 	if err := run1(".", nil, "nsenter", "--target", fmt.Sprint(m.pid), "--mount", "cp", path, m.root+"/srv/"+base); err != nil {
