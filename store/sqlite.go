@@ -36,6 +36,7 @@ type sqliteDriver struct {
 	write *sqliteConn
 	read  chan *sqliteConn
 	n     int
+	ease  *easer // nil: what is written is small
 }
 
 func openSQLite(ctx context.Context, c Config, m migrations) (_ *sqliteDriver, err error) {
@@ -63,11 +64,16 @@ func openSQLite(ctx context.Context, c Config, m migrations) (_ *sqliteDriver, e
 	if m.wide {
 		// A write that has more pages than the cache holds writes some of them twice and
 		// more, and a checkpoint after each such write writes the same pages again.
-		for _, q := range []string{"PRAGMA cache_size = -196608", "PRAGMA wal_autocheckpoint = 64000"} {
+		// A log that is cut after each, and grown again, is one more thing to sync.
+		for _, q := range []string{"PRAGMA cache_size = -196608", "PRAGMA wal_autocheckpoint = 64000", "PRAGMA journal_size_limit = 402653184"} {
 			if err := d.write.plain(q); err != nil {
 				return nil, err
 			}
 		}
+		if d.ease, err = newEaser(c.Path); err != nil {
+			return nil, muster.Errorf(muster.CodeUnavailable, "the store's file cannot be opened: %w", err)
+		}
+		d.write.ease = d.ease
 	}
 	for range c.Readers {
 		r, err := newSQLiteConn(c.Path, true)
@@ -122,7 +128,9 @@ func (d *sqliteDriver) scrub(ctx context.Context) error {
 	defer c.close()
 	for {
 		var busy, pages, moved int64
-		if err := c.query(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`, nil, func(r row) error { return r.scan(&busy, &pages, &moved) }); err != nil {
+		if err := d.ease.during(func() error {
+			return c.query(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`, nil, func(r row) error { return r.scan(&busy, &pages, &moved) })
+		}); err != nil {
 			return err
 		}
 		if busy == 0 {
@@ -142,7 +150,7 @@ func (d *sqliteDriver) close() error {
 	if d.write != nil {
 		errs = append(errs, d.write.close())
 	}
-	errs = append(errs, d.lock.release())
+	errs = append(errs, d.ease.close(), d.lock.release())
 	if err := errors.Join(errs...); err != nil {
 		return muster.Errorf(muster.CodeUnavailable, "the store did not close: %w", err)
 	}
@@ -175,6 +183,7 @@ type sqliteConn struct {
 	sent   int
 	saved  bool // a savepoint is set
 	failed bool
+	ease   *easer // of its commits
 }
 
 type sqliteStmt struct {
@@ -334,7 +343,7 @@ func (c *sqliteConn) commit(ctx context.Context, t *tail) error {
 	if err := c.commitGate(ctx, t.gate); err != nil {
 		return err
 	}
-	return c.plain("COMMIT")
+	return c.ease.during(func() error { return c.plain("COMMIT") })
 }
 
 func (c *sqliteConn) commitLeaves(ctx context.Context, leaves []leafRow) error {
