@@ -186,7 +186,7 @@ func TestCacheIsBounded(t *testing.T) {
 func TestKeysAreAheadOfALargeWrite(t *testing.T) {
 	t.Parallel()
 	v, store, _ := setup(t)
-	if _, err := v.MakeKeys(t.Context(), 50_001); err != nil {
+	if _, err := v.MakeKeys(t.Context(), store.AtOnce()+1); err != nil {
 		t.Fatal(err)
 	}
 	writes, writing := 0, atomic.Bool{}

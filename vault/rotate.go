@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// batch is how many subject keys are re-wrapped in one write. Their handles lie at
-// random places of an index: many at a time touch each of its pages once, and a write
-// that others wait for comes seldom.
+// batch is how many subject keys are read at a time.
 const batch = 50_000
 
-// ahead is how many keys are ready before such a write begins, for who needs one meanwhile.
+// ahead is how many keys are ready before a write that others wait for begins, for who
+// needs one meanwhile.
 const ahead = 2048
 
 // Rotate ends the epoch: it makes a new epoch key, wraps every surviving subject key
@@ -43,11 +42,11 @@ func (v *Vault) Rotate(ctx context.Context, progress func(done int) error) error
 			return err
 		}
 	}
-	done := 0
+	done, most := 0, v.store.AtOnce()
 	set := v.set.Load()
 	for _, e := range set.ended() {
 		for after := ""; ; {
-			rows, err := v.store.Scan(ctx, e, after, batch)
+			rows, err := v.store.Scan(ctx, e, after, most)
 			if err != nil {
 				return err
 			}
@@ -63,7 +62,7 @@ func (v *Vault) Rotate(ctx context.Context, progress func(done int) error) error
 				rows[i] = v.wrapRow(set.epochs[set.epoch], rows[i].ID, handle, key)
 				clear(key)
 			}
-			if len(rows) == batch {
+			if len(rows) == most && !v.shared { // processes that share a store write beside one another
 				if err := v.fill(ctx, ahead); err != nil {
 					return err
 				}
@@ -73,8 +72,11 @@ func (v *Vault) Rotate(ctx context.Context, progress func(done int) error) error
 				return err
 			}
 			done += len(rows)
-			if len(rows) == batch {
-				rest(ctx, time.Since(began)/2)
+			if took := time.Since(began); len(rows) == most {
+				if !v.shared { // where few writes are made a longer rest brings nobody anything
+					took /= 2
+				}
+				rest(ctx, took)
 			}
 			if progress != nil {
 				if err := progress(done); err != nil {

@@ -40,6 +40,8 @@ type SubjectKeyStore interface {
 	// Rewrap updates Handle, Epoch and Wrapped of rows that exist with a lower
 	// epoch. It never inserts: that would bring a destroyed key back.
 	Rewrap(ctx context.Context, rows []KeyRow) error
+	// AtOnce is how many rows a Rewrap is best given, where there are many.
+	AtOnce() int
 }
 
 // Set is every key but the subjects', wrapped by the root key.

@@ -244,6 +244,9 @@ func (s *Store) Rewrap(_ context.Context, rows []vault.KeyRow) error {
 	})
 }
 
+// AtOnce is few.
+func (s *Store) AtOnce() int { return 1000 }
+
 func copyRow(r vault.KeyRow) vault.KeyRow {
 	r.Wrapped = bytes.Clone(r.Wrapped)
 	return r
