@@ -13,7 +13,8 @@ const (
 	ClassHits      = "hits"                   // list entries that a name came close to, and what persons found
 	ClassDecisions = "decisions"              // what was decided, without personal data
 	ClassReveals   = "reveals"                // who saw what, and for what
-	ClassNotices   = "notices"                // messages that were sent
+	ClassNotices   = "notices"                // messages that were sent, and those that were given up
+	ClassGate      = "gate"                   // what the gate answered: denials, samples, counts
 	ClassAccess    = "access"                 // access records
 	ClassLeases    = "leases"                 // which account held which address
 	ClassRefused   = "refused_applications"   // files of whom no account was ever opened: refused,
@@ -22,7 +23,7 @@ const (
 
 // RecordClasses lists them all.
 var RecordClasses = []string{
-	ClassIdentity, ClassClaims, ClassEvidence, ClassUSProof, ClassImages, ClassHits, ClassDecisions, ClassReveals, ClassNotices,
+	ClassIdentity, ClassClaims, ClassEvidence, ClassUSProof, ClassImages, ClassHits, ClassDecisions, ClassReveals, ClassNotices, ClassGate,
 	ClassAccess, ClassLeases, ClassRefused, ClassAbandoned,
 }
 

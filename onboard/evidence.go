@@ -102,6 +102,9 @@ func (s *Service) Challenge(ctx context.Context, by muster.Principal, id string,
 	return &ChallengeAnswer{Challenge: c.ID, Method: c.Method, Expires: c.Expires, Attempts: c.Left}, nil
 }
 
+// CodesCount is how long a code that was sent counts for the limits.
+const CodesCount = 24 * time.Hour
+
 // allowed holds the limits of codes to one target. No country and no carrier is
 // ever shut out: only the address counts.
 func (s *Service) allowed(ctx context.Context, tx Tx, target [][]byte) error {
@@ -110,7 +113,7 @@ func (s *Service) allowed(ctx context.Context, tx Tx, target [][]byte) error {
 		for _, span := range []struct {
 			n     *int
 			since time.Duration
-		}{{&hour, time.Hour}, {&day, 24 * time.Hour}} {
+		}{{&hour, time.Hour}, {&day, CodesCount}} {
 			n, err := tx.ChallengesTo(ctx, t, tx.Now().Add(-span.since))
 			if err != nil {
 				return err

@@ -32,6 +32,7 @@ type Tx interface {
 	Ages
 	Rows
 	Records
+	Editions
 	Proofs
 	Indexes
 }
@@ -69,12 +70,20 @@ type Rows interface {
 // Records are what is kept one by one.
 type Records interface {
 	OldDecisions(ctx context.Context, made, ended time.Time, limit int) (map[string]int64, error)
-	CountOldDecisions(ctx context.Context, made, ended time.Time) (int64, error)
+	CountOldDecisions(ctx context.Context, made, ended time.Time) (due, held int64, err error)
 	OldEntries(ctx context.Context, typ string, before time.Time, limit int) (map[string]int64, error)
-	DropRecords(ctx context.Context, ids ...string) error
-	DropDeliveries(ctx context.Context, before time.Time) error
 	CountOldEntries(ctx context.Context, typ string, before time.Time) (int64, error)
-	CountOldDeliveries(ctx context.Context, before time.Time) (int64, error)
+	DropRecords(ctx context.Context, ids ...string) error
+	DropNotices(ctx context.Context, before time.Time, limit int) (int64, error)
+	CountOldNotices(ctx context.Context, before time.Time) (int64, error)
+	DropGateRecords(ctx context.Context, before time.Time, limit int) (int64, error)
+	CountOldGateRecords(ctx context.Context, before time.Time) (int64, error)
+}
+
+// Editions are watch lists as they were.
+type Editions interface {
+	OldEditions(ctx context.Context, slack time.Duration) ([]*muster.ListSnapshot, error)
+	DropEdition(ctx context.Context, list, digest string) error
 }
 
 // Proofs are evidence whose details were for proof only.

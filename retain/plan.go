@@ -102,6 +102,12 @@ type due struct {
 // images yet: nothing keeps a picture of a document.
 var wholeFile = []string{muster.ClassIdentity, muster.ClassClaims, muster.ClassEvidence, muster.ClassHits}
 
+// underKey are classes of what lies under the keys of a file's people, or goes with them:
+// none of it can be read once they are destroyed.
+var underKey = []string{
+	muster.ClassClaims, muster.ClassEvidence, muster.ClassUSProof, muster.ClassImages, muster.ClassHits, muster.ClassAccess, muster.ClassLeases,
+}
+
 // classesOf are the classes by which a file goes.
 func classesOf(f *muster.FileAge) []string {
 	switch {
@@ -122,11 +128,35 @@ func (p *plan) of(f *muster.FileAge, accessed time.Time) (found []due) {
 		if slices.Contains(f.Gone, class) {
 			continue
 		}
-		if pack, ok := p.over(f, class, accessed); ok {
+		pack, ok := p.over(f, class, accessed)
+		if ok && (class != muster.ClassIdentity || p.keyOver(f, accessed)) {
 			found = append(found, due{class, pack, p.held(f, class)})
 		}
 	}
 	return found
+}
+
+// keyOver reports whether no pack has anything else kept that lies under the keys of a
+// file's people. Of records with times of their own the last is not after the end.
+func (p *plan) keyOver(f *muster.FileAge, accessed time.Time) bool {
+	if accessed.IsZero() {
+		accessed = f.Closed
+	}
+	ended := *f
+	for _, t := range []time.Time{f.Closed, accessed} {
+		if t.After(ended.Last) {
+			ended.Last = t
+		}
+	}
+	for _, class := range []string{muster.ClassEvidence, muster.ClassHits, muster.ClassAccess, muster.ClassLeases} {
+		if slices.Contains(f.Gone, class) || len(p.rulesOf(f.Applied, class)) == 0 {
+			continue
+		}
+		if _, over := p.over(&ended, class, accessed); !over {
+			return false
+		}
+	}
+	return true
 }
 
 // over reports whether every pack's period for a class is over, and whose was the longest.
@@ -172,33 +202,21 @@ func latestOf(f *muster.FileAge, names []string, accessed time.Time) (latest tim
 	return latest
 }
 
-// held reports whether a hold keeps a class of a file, or a true hit the file: a list
-// has its own period, and what a person found is not undone by forgetting it.
+// held reports whether a hold keeps a class of a file, or what cannot be read without it;
+// or a true hit the file: a list has its own period, and what a person found is not undone
+// by forgetting it.
 func (p *plan) held(f *muster.FileAge, class string) bool {
 	if f.Hit && (f.HitUntil.IsZero() || p.at.Before(f.HitUntil)) {
 		return true
 	}
+	classes := []string{class}
+	switch class {
+	case muster.ClassIdentity, muster.ClassRefused, muster.ClassAbandoned: // the people's keys go
+		classes = append(classes, underKey...)
+	case muster.ClassEvidence: // its rows go
+		classes = append(classes, muster.ClassUSProof)
+	}
 	return slices.ContainsFunc(p.holds, func(h *muster.Hold) bool {
-		// Of whom no account was opened, the whole file goes under one class.
-		return h.Holds(f, class) || !f.Opened && slices.ContainsFunc(wholeFile, func(c string) bool { return h.Holds(f, c) })
+		return slices.ContainsFunc(classes, func(c string) bool { return h.Holds(f, c) })
 	})
-}
-
-// limits are the instants before which records of a class that are kept one by one
-// were made, and their customer's accounts ended (zero: that is not asked). ok is
-// false where no pack speaks of the class.
-func (p *plan) limits(class string) (made, ended time.Time, ok bool) {
-	earlier := func(have, t time.Time) time.Time {
-		if have.IsZero() || t.Before(have) {
-			return t
-		}
-		return have
-	}
-	for _, r := range p.rulesOf(nil, class) {
-		made, ok = earlier(made, r.limit), true
-		if slices.Contains(r.from, "closed") {
-			ended = earlier(ended, r.limit)
-		}
-	}
-	return made, ended, ok
 }

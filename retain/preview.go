@@ -16,13 +16,16 @@ type Preview struct {
 	Live    int64                `json:"live"`    // in use
 	Waits   bool                 `json:"waits"`   // more than the share of a day: two operators have to agree
 	Classes map[string]ClassPlan `json:"classes"` //
+
+	Editions int64    `json:"editions"`                // of watch lists, that nothing on file refers to any more
+	Silent   []string `json:"silent" nullable:"false"` // classes of which no pack speaks: they stay
 }
 
 // ClassPlan is what would go of one class.
 type ClassPlan struct {
 	Due   int64            `json:"due"` // files; records of classes that are kept one by one
 	Held  int64            `json:"held"`
-	Packs map[string]int64 `json:"packs,omitempty"` // whose period was the longest
+	Packs map[string]int64 `json:"packs,omitempty"` // whose period was the longest; "request" or "error" of what was agreed to go before
 }
 
 // filesInAPage is how many files are read at a time where all are looked at; where
@@ -31,57 +34,77 @@ const filesInAPage = 5000
 
 // Preview says what would go at that instant, by class. Nothing is written.
 func (s *Service) Preview(ctx context.Context, at time.Time) (*Preview, error) {
-	out := &Preview{At: at, Classes: map[string]ClassPlan{}}
+	out := &Preview{At: at, Classes: map[string]ClassPlan{}, Silent: []string{}}
 	p, err := s.planAt(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	err = s.pages(ctx, "", filesInAPage, func(x *page) (bool, error) {
-		out.Files += x.looked
-		out.Live += x.looked - int64(len(x.files))
-		for i := range x.files {
-			f := &x.files[i]
-			if f.Live {
-				out.Live++
-			}
-			out.add(p.of(f, x.accessed[f.Customer]))
+	for _, class := range muster.RecordClasses {
+		if len(p.rulesOf(nil, class)) == 0 {
+			out.Silent = append(out.Silent, class)
 		}
-		return true, nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	out.Waits = s.tooMany(out.Due, out.Files)
-	if err := s.previewProofs(ctx, p, out); err != nil {
+	if err := s.looks(ctx, func(used *looking) error {
+		asked, err := s.previewRequests(ctx, p, out)
+		if err != nil {
+			return err
+		}
+		if err := s.previewFiles(ctx, p, used, asked, out); err != nil {
+			return err
+		}
+		return s.previewProofs(ctx, p, used, asked, out)
+	}); err != nil {
 		return nil, err
 	}
 	return out, s.DB.View(ctx, func(tx Tx) error {
-		for _, class := range kept {
-			made, ended, ok := p.limits(class)
-			if !ok {
-				continue
+		old, err := tx.OldEditions(ctx, editionSlack)
+		if err != nil {
+			return err
+		}
+		out.Editions = int64(len(old))
+		return p.previewRecords(ctx, tx, out)
+	})
+}
+
+// previewRequests counts what was agreed to go before its time and is due by then, and
+// says whose it is.
+func (s *Service) previewRequests(ctx context.Context, p *plan, v *Preview) (asked map[string]bool, err error) {
+	asked = map[string]bool{}
+	return asked, s.each(ctx, muster.ErasureApproved, func(e *muster.Erasure) error {
+		if ok, err := s.mayBegin(ctx, p, e); err != nil || !ok {
+			return err
+		}
+		for _, it := range e.Items {
+			var all []due
+			for _, class := range it.Classes {
+				all = append(all, due{class: class, pack: e.Ground})
 			}
-			var n int64
-			var err error
-			switch class {
-			case muster.ClassDecisions:
-				n, err = tx.CountOldDecisions(ctx, made, ended)
-			case muster.ClassReveals:
-				n, err = tx.CountOldEntries(ctx, typeReveal, made)
-			case muster.ClassNotices:
-				n, err = tx.CountOldDeliveries(ctx, made)
-			}
-			if err != nil {
-				return err
-			}
-			c := ClassPlan{Due: n}
-			if p.heldWhole(class) {
-				c = ClassPlan{Held: n}
-			}
-			out.Classes[class] = c
+			v.add(all)
+			asked[it.Customer] = true
 		}
 		return nil
 	})
+}
+
+// previewFiles counts what goes of files because its time is over.
+func (s *Service) previewFiles(ctx context.Context, p *plan, used *looking, asked map[string]bool, v *Preview) error {
+	before := v.Due
+	err := s.pages(ctx, used, "", filesInAPage, func(x *page) (bool, error) {
+		v.Files += x.looked
+		v.Live += x.looked - int64(len(x.files))
+		for i := range x.files {
+			f := &x.files[i]
+			if f.Live {
+				v.Live++
+			}
+			if !asked[f.Customer] {
+				v.add(p.of(f, x.accessed[f.Customer]))
+			}
+		}
+		return true, nil
+	})
+	v.Waits = s.tooMany(v.Due-before, v.Files)
+	return err
 }
 
 func (v *Preview) add(all []due) {
@@ -137,13 +160,7 @@ type page struct {
 
 // pages walks all files after a customer, so many at a time, each page in a view of its
 // own; each returns false to stop.
-func (s *Service) pages(ctx context.Context, after string, size int, each func(*page) (bool, error)) (err error) {
-	used := looking{from: s.Accessed}
-	defer func() {
-		if e := used.end(ctx); err == nil {
-			err = e
-		}
-	}()
+func (s *Service) pages(ctx context.Context, used *looking, after string, size int, each func(*page) (bool, error)) (err error) {
 	for {
 		x := &page{}
 		if err := s.DB.View(ctx, func(tx Tx) (err error) {
@@ -166,6 +183,16 @@ func (s *Service) pages(ctx context.Context, after string, size int, each func(*
 type looking struct {
 	from Accessed // nil: nothing is known
 	look Look
+}
+
+// looks calls fn with a look that is ended after it.
+func (s *Service) looks(ctx context.Context, fn func(*looking) error) error {
+	used := &looking{from: s.Accessed}
+	err := fn(used)
+	if e := used.end(ctx); err == nil {
+		err = e
+	}
+	return err
 }
 
 // of asks when the ended ones among files were last used.

@@ -21,12 +21,28 @@ const shown = "shown"
 // transaction: others wait for it.
 const ownedAtOnce = 200
 
-// proofPage is one page of what may have proved.
+// proof is a piece of evidence that has proved.
+type proof struct {
+	muster.Proof
+	file *muster.FileAge
+	pack string // whose period was the longest
+	held bool
+}
+
+// proofPage is one page of them.
 type proofPage struct {
-	due   []muster.Proof
-	held  int64
-	packs map[string]int64 // whose period was the longest
-	next  string           // "" at the end
+	found []proof
+	next  string // "" at the end
+}
+
+// due are those that go.
+func (p *proofPage) due() (list []muster.Proof) {
+	for _, x := range p.found {
+		if !x.held {
+			list = append(list, x.Proof)
+		}
+	}
+	return list
 }
 
 // proofsTaken is the time after which evidence is no proof that has proved under any
@@ -74,7 +90,7 @@ func (p *plan) provedOf(ctx context.Context, tx Tx, taken time.Time, after strin
 	if err != nil {
 		return nil, err
 	}
-	page := &proofPage{packs: map[string]int64{}, next: next}
+	page := &proofPage{next: next}
 	files, us, err := filesOf(ctx, tx, found)
 	if err != nil {
 		return nil, err
@@ -91,12 +107,7 @@ func (p *plan) provedOf(ctx context.Context, tx Tx, taken time.Time, after strin
 		if !ok {
 			continue
 		}
-		page.packs[pack]++
-		if p.held(f, muster.ClassUSProof) || p.held(f, muster.ClassEvidence) {
-			page.held++
-		} else {
-			page.due = append(page.due, x)
-		}
+		page.found = append(page.found, proof{x, f, pack, p.held(f, muster.ClassUSProof) || p.held(f, muster.ClassEvidence)})
 	}
 	return page, nil
 }
@@ -150,19 +161,23 @@ func (s *Service) proofs(ctx context.Context, c *Cursor) error {
 		return nil
 	}
 	var page *proofPage
+	var due []muster.Proof
 	if err := s.DB.InTx(ctx, func(tx Tx) error {
 		if p.holds, err = holds(ctx, tx); err != nil { // one may have been placed meanwhile
 			return err
 		}
-		if page, err = p.provedOf(ctx, tx, taken, c.After); err != nil || len(page.due) == 0 {
+		if page, err = p.provedOf(ctx, tx, taken, c.After); err != nil {
 			return err
 		}
-		if err := tx.DropProofs(ctx, page.due...); err != nil {
+		if due = page.due(); len(due) == 0 {
+			return nil
+		}
+		if err := tx.DropProofs(ctx, due...); err != nil {
 			return err
 		}
 		entry := erasureEntry{What: "done", Ground: muster.GroundExpired, Classes: map[string]int{}}
 		files := map[string]bool{}
-		for _, x := range page.due {
+		for _, x := range due {
 			files[x.Customer] = true
 			if x.Under != "" {
 				entry.What = "begun"
@@ -178,7 +193,8 @@ func (s *Service) proofs(ctx context.Context, c *Cursor) error {
 	if err := s.endKeys(ctx); err != nil {
 		return err
 	}
-	c.Swept.Proofs += int64(len(page.due))
+	c.Swept.Proofs += int64(len(due))
+	c.Swept.add(muster.ClassUSProof, int64(len(due)))
 	if c.After = page.next; c.After == "" {
 		c.Step = "own"
 	}
@@ -284,8 +300,15 @@ func (s *Service) Strays(ctx context.Context) error {
 	return nil
 }
 
-// previewProofs counts what proofs would drop.
-func (s *Service) previewProofs(ctx context.Context, p *plan, v *Preview) error {
+// seenGoes reports whether what was seen goes with its file.
+func (p *plan) seenGoes(f *muster.FileAge, accessed time.Time) bool {
+	return slices.ContainsFunc(p.of(f, accessed), func(d due) bool {
+		return !d.held && (d.class == muster.ClassIdentity || d.class == muster.ClassEvidence)
+	})
+}
+
+// previewProofs counts what proofs would drop: what goes with its file before is not among it.
+func (s *Service) previewProofs(ctx context.Context, p *plan, used *looking, asked map[string]bool, v *Preview) error {
 	taken, ok := p.proofsTaken()
 	if !ok {
 		return nil
@@ -299,9 +322,24 @@ func (s *Service) previewProofs(ctx context.Context, p *plan, v *Preview) error 
 		}); err != nil {
 			return err
 		}
-		sum.Due, sum.Held = sum.Due+int64(len(page.due)), sum.Held+page.held
-		for pack, n := range page.packs {
-			sum.Packs[pack] += n
+		files := make([]muster.FileAge, len(page.found))
+		for i, x := range page.found {
+			files[i] = *x.file
+		}
+		accessed, err := used.of(ctx, files)
+		if err != nil {
+			return err
+		}
+		for _, x := range page.found {
+			switch {
+			case asked[x.Customer], !v.Waits && p.seenGoes(x.file, accessed[x.Customer]):
+				continue
+			case x.held:
+				sum.Held++
+			default:
+				sum.Due++
+			}
+			sum.Packs[x.pack]++
 		}
 		if after = page.next; after == "" {
 			v.Classes[muster.ClassUSProof] = sum

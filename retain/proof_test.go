@@ -2,6 +2,7 @@ package retain_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -223,10 +224,10 @@ func TestProofIsDroppedWhateverFailed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.proven("us-1", "US", "amy@example.com", "+2348031234504")
-	for n := 1; ; n++ {
+	for i, n := 0, 1; ; n++ {
 		for _, after := range []bool{false, true} {
-			us := b.proven("us-2-"+string(rune('a'+2*n))+map[bool]string{true: "x"}[after], "US", "b"+string(rune('a'+n))+map[bool]string{true: "x"}[after]+"@example.com",
-				"+23480312345"+string(rune('0'+n))+map[bool]string{true: "1", false: "2"}[after])
+			i++
+			us := b.proven(fmt.Sprintf("us-2-%d", i), "US", fmt.Sprintf("b%d@example.com", i), fmt.Sprintf("+23480312345%02d", i+10))
 			b.until(b.over(b.proof(us.Customer)))
 			if after {
 				b.fail(0, n)

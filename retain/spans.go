@@ -27,12 +27,11 @@ func (s *Service) SpansOver(ctx context.Context, class string, end time.Time, cu
 	if len(files) < len(customers) {
 		return nil, muster.Errorf(muster.CodeNotFound, "a customer of an account is not there")
 	}
-	used := looking{from: s.Accessed}
-	accessed, err := used.of(ctx, files)
-	if e := used.end(ctx); err == nil {
-		err = e
-	}
-	if err != nil {
+	var accessed map[string]time.Time
+	if err := s.looks(ctx, func(used *looking) (err error) {
+		accessed, err = used.of(ctx, files)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	over := make(map[string]bool, len(files))

@@ -4,24 +4,16 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/muster-cip/muster"
-	"github.com/muster-cip/muster/tlog"
 	"github.com/muster-cip/muster/vault"
 )
 
-// kept are classes of records that go one by one, each with its own age.
-var kept = []string{muster.ClassDecisions, muster.ClassReveals, muster.ClassNotices}
-
-// typeReveal is the type of the entries that the class of reveals consists of.
-var typeReveal = tlog.Reveal.String()
-
 // Cursor is how far a day's run has come. It is kept between slices.
 type Cursor struct {
-	Step   string    `json:"step"` // requests | files | records | proofs | own | strays | indexes; "" at the beginning
+	Step   string    `json:"step"` // requests | editions | files | records | proofs | own | strays | indexes; "" at the beginning
 	After  string    `json:"after,omitempty"`
 	Kind   int       `json:"kind,omitempty"` // of the blind index
 	Digest []byte    `json:"digest,omitempty"`
@@ -33,11 +25,33 @@ type Cursor struct {
 // Swept is what a day's run did.
 type Swept struct {
 	Files   int64 `json:"files"`   // of which something went
-	Records int64 `json:"records"` // decisions and entries
+	Records int64 `json:"records"` // that are kept one by one
 	Proofs  int64 `json:"proofs"`  // pieces of evidence whose details went: they had proved
 	Owned   int64 `json:"owned"`   // pieces of evidence that came under a key of their own
 	Index   int64 `json:"index"`   // rows of the blind indexes that led nowhere
 	Waits   int64 `json:"waits"`   // files that wait for two operators: too many on one day
+
+	Editions int64            `json:"editions"` // of watch lists, that nothing referred to any more
+	Classes  map[string]int64 `json:"classes"`  // as a preview counts them
+}
+
+// erased counts an erasure that was carried out.
+func (s *Swept) erased(e *muster.Erasure) {
+	s.Files += int64(len(e.Items))
+	for _, it := range e.Items {
+		for _, class := range it.Classes {
+			s.add(class, 1)
+		}
+	}
+}
+
+func (s *Swept) add(class string, n int64) {
+	if n > 0 {
+		if s.Classes == nil {
+			s.Classes = map[string]int64{}
+		}
+		s.Classes[class] += n
+	}
 }
 
 // Slice does a part of a day's run, until about the given instant, and returns where
@@ -50,8 +64,10 @@ func (s *Service) Slice(ctx context.Context, c Cursor, until time.Time) (Cursor,
 		var err error
 		switch c.Step {
 		case "requests":
-			err = s.requests(ctx)
-			c.Step = "files"
+			err = s.requests(ctx, &c)
+			c.Step = "editions"
+		case "editions":
+			err = s.editions(ctx, &c)
 		case "files":
 			err = s.files(ctx, &c, until)
 			if err == nil && c.Step != "files" { // the cursor is kept: nobody walks the files again
@@ -99,7 +115,7 @@ func (s *Service) Resume(ctx context.Context) error {
 
 // requests finishes what was begun and begins what is approved and due. A file of
 // which a hold keeps something waits whole.
-func (s *Service) requests(ctx context.Context) error {
+func (s *Service) requests(ctx context.Context, c *Cursor) error {
 	if err := s.Resume(ctx); err != nil {
 		return err
 	}
@@ -108,26 +124,39 @@ func (s *Service) requests(ctx context.Context) error {
 		return err
 	}
 	return s.each(ctx, muster.ErasureApproved, func(e *muster.Erasure) error {
-		if e.Ground == muster.GroundMass || e.Due.After(p.at) {
-			return nil
-		}
-		for _, it := range e.Items {
-			var f *muster.FileAge
-			if err := s.DB.View(ctx, func(tx Tx) (err error) {
-				f, err = tx.FileAge(ctx, it.Customer)
-				return err
-			}); err != nil {
-				return err
-			}
-			if f.Live || slices.ContainsFunc(it.Classes, func(class string) bool { return p.held(f, class) }) {
-				return nil
-			}
+		if ok, err := s.mayBegin(ctx, p, e); err != nil || !ok {
+			return err
 		}
 		if err := s.begin(ctx, e); err != nil {
 			return err
 		}
-		return s.finish(ctx, e)
+		err := s.finish(ctx, e)
+		if err == nil {
+			c.Swept.erased(e)
+		}
+		return err
 	})
+}
+
+// mayBegin reports whether an erasure that was agreed to is due, and nothing keeps any
+// file of it.
+func (s *Service) mayBegin(ctx context.Context, p *plan, e *muster.Erasure) (ok bool, err error) {
+	if e.Ground == muster.GroundMass || e.Due.After(p.at) {
+		return false, nil
+	}
+	for _, it := range e.Items {
+		var f *muster.FileAge
+		if err := s.DB.View(ctx, func(tx Tx) (err error) {
+			f, err = tx.FileAge(ctx, it.Customer)
+			return err
+		}); err != nil {
+			return false, err
+		}
+		if f.Live || slices.ContainsFunc(it.Classes, func(class string) bool { return p.held(f, class) }) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // each calls fn for every erasure of a state; fn may change it.
@@ -176,7 +205,7 @@ func (s *Service) files(ctx context.Context, c *Cursor, until time.Time) error {
 		}
 		err := <-ended
 		if err == nil {
-			c.Swept.Files += int64(len(under.Items))
+			c.Swept.erased(under)
 		}
 		under = nil
 		return err
@@ -215,26 +244,28 @@ func (s *Service) due(ctx context.Context, after string) (e *muster.Erasure, nex
 		return nil, "", false, err
 	}
 	e, next, end = &muster.Erasure{Ground: muster.GroundExpired, Due: p.at}, after, true
-	err = s.pages(ctx, after, filesAtOnce, func(x *page) (bool, error) {
-		for i := range x.files {
-			f := &x.files[i]
-			it := muster.ErasureItem{Customer: f.Customer}
-			for _, d := range p.of(f, x.accessed[f.Customer]) {
-				if !d.held {
-					it.Classes, it.Pack = append(it.Classes, d.class), d.pack
+	err = s.looks(ctx, func(used *looking) error {
+		return s.pages(ctx, used, after, filesAtOnce, func(x *page) (bool, error) {
+			for i := range x.files {
+				f := &x.files[i]
+				it := muster.ErasureItem{Customer: f.Customer}
+				for _, d := range p.of(f, x.accessed[f.Customer]) {
+					if !d.held {
+						it.Classes, it.Pack = append(it.Classes, d.class), d.pack
+					}
+				}
+				next = f.Customer
+				if len(it.Classes) > 0 {
+					e.Items = append(e.Items, it)
+				}
+				if len(e.Items) == s.together {
+					end = false
+					return false, nil
 				}
 			}
-			next = f.Customer
-			if len(it.Classes) > 0 {
-				e.Items = append(e.Items, it)
-			}
-			if len(e.Items) == s.together {
-				end = false
-				return false, nil
-			}
-		}
-		next = x.last
-		return true, nil
+			next = x.last
+			return true, nil
+		})
 	})
 	return e, next, end, err
 }
@@ -288,57 +319,6 @@ func (s *Service) massOver(ctx context.Context) error {
 			return s.enterErasure(ctx, tx, e.Approver, "done", e)
 		})
 	})
-}
-
-const recordsAtOnce = 500
-
-// heldWhole reports whether a hold keeps a class of records that go one by one: one
-// on the class, or on everything. They are not of one file, so it keeps them all.
-func (p *plan) heldWhole(class string) bool {
-	return slices.ContainsFunc(p.holds, func(h *muster.Hold) bool { return h.Class == class || h.Class == "" })
-}
-
-// records drops old decisions and entries, with tombstones, and old notices.
-func (s *Service) records(ctx context.Context, c *Cursor) error {
-	p, err := s.planAt(ctx, s.Clock())
-	if err != nil {
-		return err
-	}
-	dropped := 0
-	for _, class := range kept {
-		made, ended, ok := p.limits(class)
-		if !ok || p.heldWhole(class) {
-			continue
-		}
-		if err := s.DB.InTx(ctx, func(tx Tx) error {
-			dropped = 0
-			var old map[string]int64
-			switch class {
-			case muster.ClassNotices:
-				return tx.DropDeliveries(ctx, made)
-			case muster.ClassDecisions:
-				old, err = tx.OldDecisions(ctx, made, ended, recordsAtOnce)
-			case muster.ClassReveals:
-				old, err = tx.OldEntries(ctx, typeReveal, made, recordsAtOnce)
-			}
-			if err != nil || len(old) == 0 {
-				return err
-			}
-			if err := tx.DropRecords(ctx, slices.Sorted(maps.Keys(old))...); err != nil {
-				return err
-			}
-			dropped = len(old)
-			return s.Journal.Bury(ctx, tx, "retention/"+class, nil, slices.Collect(maps.Values(old)))
-		}); err != nil {
-			return err
-		}
-		c.Swept.Records += int64(dropped)
-		if dropped == recordsAtOnce {
-			return nil // there may be more of this class
-		}
-	}
-	c.Step, c.After = "proofs", ""
-	return nil
 }
 
 const indexAtOnce = 2000

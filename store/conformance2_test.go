@@ -440,7 +440,13 @@ func idempotency(b *bundle) {
 	b.tx(func(tx *store.Tx) error { return tx.ReleaseIdempotency(ctx, "opr_1", "k") })
 	b.tx(func(tx *store.Tx) error { return tx.PutIdempotency(ctx, r) })
 	b.clock.move(time.Hour)
-	b.tx(func(tx *store.Tx) error { return tx.ExpireIdempotency(ctx, 10) })
+	b.tx(func(tx *store.Tx) error {
+		n, err := tx.ExpireIdempotency(ctx, 10)
+		if n != 1 {
+			b.Errorf("%d answers expired", n)
+		}
+		return err
+	})
 	b.fails(muster.CodeNotFound, func(tx *store.Tx) error { return tx.SettleIdempotency(ctx, r) })
 }
 

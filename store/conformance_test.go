@@ -72,6 +72,9 @@ var conformance = []struct {
 	{"who follows the gate misses nothing", gateOrder},
 	{"an epoch is past every epoch that was", gateEpoch},
 	{"a profile goes when nobody has it", gateSweep},
+	{"a hold keeps a decision as it says", heldDecisions},
+	{"an edition goes when nothing refers to it", editions},
+	{"what the gate answered goes by its age", gateAges},
 }
 
 // bundle is what one case has.
@@ -758,6 +761,18 @@ func attempts(b *bundle) {
 	})
 	b.clock.move(time.Minute)
 	b.fails(muster.CodeRateLimited, func(tx *store.Tx) error { _, err := tx.SpendAttempt(ctx, "chl_2"); return err })
+	for _, c := range []struct {
+		before time.Duration // now
+		gone   int64
+	}{{time.Hour, 0}, {0, 1}, {0, 1}, {0, 0}} { // expired, and older than that; one at a time
+		b.tx(func(tx *store.Tx) error {
+			n, err := tx.ExpireChallenges(ctx, tx.Now().Add(-c.before), 1)
+			if n != c.gone {
+				b.Errorf("%d went, want %d", n, c.gone)
+			}
+			return err
+		})
+	}
 }
 
 func steadyTime(b *bundle) {

@@ -50,10 +50,10 @@ func (tx *Tx) ReleaseIdempotency(ctx context.Context, operator, key string) erro
 	return tx.exec(ctx, nil, `DELETE FROM idempotency WHERE operator = ? AND idem = ? AND status = 0`, operator, key)
 }
 
-// ExpireIdempotency removes answers that have expired, at most n.
-func (tx *Tx) ExpireIdempotency(ctx context.Context, n int) error {
-	return tx.exec(ctx, nil, `DELETE FROM idempotency WHERE (operator, idem) IN
-		(SELECT operator, idem FROM idempotency WHERE expires <= ? ORDER BY expires LIMIT ?)`, tx.now, n)
+// ExpireIdempotency removes answers that have expired, at most n, and says how many.
+func (tx *Tx) ExpireIdempotency(ctx context.Context, n int) (int64, error) {
+	return tx.removed(ctx, `DELETE FROM idempotency WHERE (operator, idem) IN
+		(SELECT operator, idem FROM idempotency WHERE expires <= ? ORDER BY expires LIMIT ?) RETURNING 1`, tx.now, n)
 }
 
 // Counts are how many rows there are, by state, for metrics and status pages.

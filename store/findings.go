@@ -104,6 +104,12 @@ func (tx *Tx) SetCode(ctx context.Context, id string, mac []byte) error {
 		`UPDATE challenges SET mac = ? WHERE id = ?`, mac, id)
 }
 
+// ExpireChallenges removes challenges that were made before t and have expired, at most
+// n, and says how many.
+func (tx *Tx) ExpireChallenges(ctx context.Context, t time.Time, n int) (int64, error) {
+	return tx.removed(ctx, `DELETE FROM challenges WHERE id IN (SELECT id FROM challenges WHERE made < ? AND expires <= ? LIMIT ?) RETURNING 1`, t, tx.now, n)
+}
+
 // ChallengesTo counts the challenges sent to a target since a time.
 func (tx *Tx) ChallengesTo(ctx context.Context, target []byte, since time.Time) (int, error) {
 	n, err := one(ctx, tx, "count", scanInt, `SELECT count(*) FROM challenges WHERE target = ? AND made >= ?`, target, since)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/book"
 )
 
 // notLive are the states of an account that is not in use: it has ended, or never began.
@@ -204,6 +205,7 @@ func (tx *Tx) EraseIdentity(ctx context.Context, customers ...string) error {
 			`DELETE FROM measure_matches WHERE account IN (SELECT id FROM accounts WHERE customer IN `,
 			`DELETE FROM challenges WHERE application IN (SELECT id FROM applications WHERE customer IN `,
 			`UPDATE evidence SET sealed = NULL WHERE subject IN (SELECT id FROM subjects WHERE customer IN `,
+			`UPDATE adopted SET ground = '` + book.GroundLeft + `' WHERE ground <> '' AND account IN (SELECT id FROM accounts WHERE customer IN `,
 		} {
 			if err := tx.exec(ctx, nil, q+marks+`)`, args...); err != nil {
 				return err
@@ -276,71 +278,6 @@ func (tx *Tx) FactsOf(ctx context.Context, customers ...string) (map[string][]by
 // PutFacts replaces the sealed facts of a decision by what is left of them.
 func (tx *Tx) PutFacts(ctx context.Context, decision string, blob []byte) error {
 	return tx.exec(ctx, errStale, `UPDATE decisions SET facts = ? WHERE id = ?`, blob, decision)
-}
-
-// oldDecisions are those made before a time that nothing refers to any more, of
-// customers whose accounts, if that is asked, all ended before another time.
-const oldDecisions = ` FROM decisions d JOIN leaves l ON l.ref = d.id AND l.ref <> '' WHERE d.at < ?
-	AND NOT EXISTS (SELECT 1 FROM applications a JOIN accounts c ON c.id = a.account
-		WHERE a.customer = d.customer AND a.decision = d.id AND c.state <> 'closed' AND a.state NOT IN ('refused', 'expired', 'withdrawn'))
-	AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.customer = d.customer AND a.decision = d.id AND a.state <> 'closed')
-	AND (? = 0 OR NOT EXISTS (SELECT 1 FROM accounts a WHERE a.customer = d.customer AND (a.closed = 0 OR a.closed >= ?)))`
-
-// OldDecisions lists decisions that were made before a time and, unless ended is zero,
-// whose customers' accounts all ended before that; with the index of the leaf of each.
-func (tx *Tx) OldDecisions(ctx context.Context, made, ended time.Time, limit int) (map[string]int64, error) {
-	return tx.indexed(ctx, `SELECT d.id, l.idx`+oldDecisions+` ORDER BY d.at LIMIT ?`, made, ended, ended, limit)
-}
-
-// OldEntries lists entries of one type made before t, with the index of the leaf of each.
-func (tx *Tx) OldEntries(ctx context.Context, typ string, t time.Time, limit int) (map[string]int64, error) {
-	return tx.indexed(ctx, `SELECT e.id, l.idx FROM entries e JOIN leaves l ON l.ref = e.id AND l.ref <> '' WHERE e.type = ? AND e.at < ?
-		ORDER BY e.id LIMIT ?`, typ, t, limit)
-}
-
-func (tx *Tx) indexed(ctx context.Context, q string, args ...any) (map[string]int64, error) {
-	found := map[string]int64{}
-	return found, tx.query(ctx, func(r row) error {
-		var id string
-		var index int64
-		err := r.scan(&id, &index)
-		found[id] = index
-		return err
-	}, q, args...)
-}
-
-// DropRecords removes decisions and entries; a tombstone covers their leaves.
-func (tx *Tx) DropRecords(ctx context.Context, ids ...string) error {
-	for _, id := range ids {
-		table := "entries"
-		if strings.HasPrefix(id, muster.PrefixDecision) {
-			table = "decisions"
-		}
-		if err := tx.exec(ctx, errStale, `DELETE FROM `+table+` WHERE id = ?`, id); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// DropDeliveries removes attempts to deliver that were made before t.
-func (tx *Tx) DropDeliveries(ctx context.Context, t time.Time) error {
-	return tx.exec(ctx, nil, `DELETE FROM deliveries WHERE at < ?`, t)
-}
-
-// CountOldDecisions counts what OldDecisions would list.
-func (tx *Tx) CountOldDecisions(ctx context.Context, made, ended time.Time) (int64, error) {
-	return one(ctx, tx, "count", scanInt, `SELECT count(*)`+oldDecisions, made, ended, ended)
-}
-
-// CountOldEntries counts entries of one type made before t.
-func (tx *Tx) CountOldEntries(ctx context.Context, typ string, t time.Time) (int64, error) {
-	return one(ctx, tx, "count", scanInt, `SELECT count(*) FROM entries WHERE type = ? AND at < ?`, typ, t)
-}
-
-// CountOldDeliveries counts attempts to deliver made before t.
-func (tx *Tx) CountOldDeliveries(ctx context.Context, t time.Time) (int64, error) {
-	return one(ctx, tx, "count", scanInt, `SELECT count(*) FROM deliveries WHERE at < ?`, t)
 }
 
 // IndexPage lists handles of a kind's blind index in the order of the rows, so

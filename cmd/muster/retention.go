@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -108,6 +109,12 @@ func newRetentionPreview(t terminal) *cobra.Command {
 		if err := table(t.out, "nothing would go", []string{"CLASS", "DUE", "HELD", "KEPT LONGEST BY"}, rows); err != nil {
 			return err
 		}
+		if p.Editions > 0 {
+			fmt.Fprintf(t.out, "\nand %d editions of watch lists that nothing refers to any more\n", p.Editions)
+		}
+		if len(p.Silent) > 0 {
+			fmt.Fprintf(t.out, "\nno pack says how long these are kept, so they stay: %s\n", strings.Join(p.Silent, ", "))
+		}
 		if p.Waits {
 			fmt.Fprintln(t.out, "\nthat is more than may go on one day: two operators have to agree (muster erasure list)")
 		}
@@ -130,7 +137,7 @@ func newHoldPlace(t terminal) *cobra.Command {
 	r := remoteFlags(cmd, t)
 	fl := cmd.Flags()
 	fl.StringVar(&h.Customer, "customer", "", "customer id")
-	fl.StringVar(&h.Class, "class", "", "record class: identity, claims, evidence, hits, decisions, reveals, notices, access, leases, ...")
+	fl.StringVar(&h.Class, "class", "", "record class: identity, claims, evidence, us_proof, hits, decisions, reveals, notices, gate, access, leases, ...")
 	fl.StringVar(&from, "from", "", "files made from then on; with --withheld, records")
 	fl.StringVar(&until, "until", "", "and before then")
 	fl.StringVar(&h.Ground, "ground", "", "why")

@@ -191,9 +191,28 @@ func (h *house) every(ctx context.Context, period time.Duration, name string, du
 	}
 }
 
-// tidy removes what has run out and nobody asks for.
+// tidyAtOnce is how many rows go in one transaction: others wait for it.
+const tidyAtOnce = 10_000
+
+// tidy removes what has run out and nobody asks for: answers kept under an
+// Idempotency-Key, and codes, once they count for no limit either.
 func (h *house) tidy(ctx context.Context) error {
-	return h.db.InTx(ctx, func(tx *store.Tx) error { return tx.ExpireIdempotency(ctx, 10_000) })
+	for _, expire := range []func(*store.Tx) (int64, error){
+		func(tx *store.Tx) (int64, error) { return tx.ExpireIdempotency(ctx, tidyAtOnce) },
+		func(tx *store.Tx) (int64, error) {
+			return tx.ExpireChallenges(ctx, tx.Now().Add(-onboard.CodesCount), tidyAtOnce)
+		},
+	} {
+		for n := int64(tidyAtOnce); n == tidyAtOnce; {
+			if err := h.db.InTx(ctx, func(tx *store.Tx) (err error) {
+				n, err = expire(tx)
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // tracer sends spans by OTLP/HTTP where the configuration names an endpoint.
@@ -473,6 +492,7 @@ func (m *meters) retained(before, after retain.Swept) {
 	m.erased.WithLabelValues("record").Add(float64(after.Records - before.Records))
 	m.erased.WithLabelValues("proof").Add(float64(after.Proofs - before.Proofs))
 	m.erased.WithLabelValues("index").Add(float64(after.Index - before.Index))
+	m.erased.WithLabelValues("edition").Add(float64(after.Editions - before.Editions))
 	m.waits.Set(float64(after.Waits))
 }
 
