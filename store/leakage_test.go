@@ -1,18 +1,21 @@
 package store_test
 
 import (
+	"bytes"
 	"database/sql"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/muster-cip/muster/store"
 )
 
 // TestLeakagePage holds docs/leakage.md against the three schemas: a column that the
-// page does not explain fails, and so does a row whose column is gone.
+// page does not explain fails, and so does a row whose column is gone. A table of which it
+// does not say when its rows go fails too.
 func TestLeakagePage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -59,6 +62,35 @@ func TestLeakagePage(t *testing.T) {
 	for _, c := range explained {
 		if !slices.Contains(there, c) {
 			t.Errorf("docs/leakage.md explains %s, which is not in the schema", c)
+		}
+	}
+	ends(t, page, there)
+}
+
+// ends holds the page's last table, of how long rows stay, against the tables.
+func ends(t *testing.T, page []byte, columns []string) {
+	t.Helper()
+	_, part, _ := bytes.Cut(page, []byte("\n## How long rows stay\n"))
+	part, _, _ = bytes.Cut(part, []byte("\n## "))
+	said := map[string]int{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]+`) \\| ([^|]+) \\| ([^|]+) \\|$").FindAllSubmatch(part, -1) {
+		for _, name := range regexp.MustCompile("`([a-z_]+)`").FindAllSubmatch(row[1], -1) {
+			said[string(name[1])]++
+		}
+	}
+	tables := map[string]bool{}
+	for _, c := range columns {
+		table, _, _ := strings.Cut(c, ".")
+		tables[table] = true
+	}
+	for table := range tables {
+		if said[table] != 1 {
+			t.Errorf("docs/leakage.md says %d times when rows of %s go", said[table], table)
+		}
+	}
+	for table := range said {
+		if !tables[table] {
+			t.Errorf("docs/leakage.md says when rows of %s go, which is no table", table)
 		}
 	}
 }
