@@ -336,6 +336,13 @@ type Lease struct {
 // Held is what whoever has the lease is entitled by.
 func (l *Lease) Held() Fence { return Fence{Lease: l.Name, Fence: l.Fence} }
 
+// Inheritance is what a process had that is gone, and others may take.
+type Inheritance struct {
+	Process string
+	Jobs    int
+	Leases  int
+}
+
 // Page asks for a part of a list: at most Limit rows after the key After.
 type Page struct {
 	After string

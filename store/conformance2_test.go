@@ -222,6 +222,66 @@ func leases(b *bundle) {
 	}
 }
 
+// presences: of three processes one says no more that it is there, one never did.
+func presences(b *bundle) {
+	ctx := b.Context()
+	inherit := func() (found []muster.Inheritance) {
+		b.tx(func(tx *store.Tx) (err error) { found, err = tx.Inherit(ctx); return err })
+		return found
+	}
+	present := func(process string) {
+		b.tx(func(tx *store.Tx) error { return tx.Present(ctx, process, 15*time.Second) })
+	}
+	var lease *muster.Lease
+	b.tx(func(tx *store.Tx) (err error) {
+		for _, id := range []string{"j1", "j2", "j3", "j4"} {
+			if err := tx.Enqueue(ctx, &muster.Job{ID: id, Kind: "k"}); err != nil {
+				return err
+			}
+		}
+		lease, err = tx.Acquire(ctx, "lists", "gone", time.Hour)
+		return err
+	})
+	present("gone")
+	present("here")
+	had, others := claim(b, "gone", 2, "k"), []*muster.Job{claim(b, "here", 1, "k")[0], claim(b, "silent", 1, "k")[0]}
+	b.clock.move(14 * time.Second)
+	present("here")
+	if found := inherit(); len(found) != 0 {
+		b.Fatalf("taken from who is there: %+v", found)
+	}
+	b.clock.move(time.Second)
+	if found := inherit(); len(found) != 1 || found[0] != (muster.Inheritance{Process: "gone", Jobs: 2, Leases: 1}) {
+		b.Fatalf("%+v", found)
+	}
+	if found := inherit(); len(found) != 0 {
+		b.Fatalf("twice: %+v", found)
+	}
+	if err := under(b, had[0].Held()); err != nil {
+		b.Error("nobody has it yet, and its holder came back:", err)
+	}
+	got := claim(b, "here", 10, "k")
+	if len(got) != 2 || got[0].Fence != 2 || got[0].ID == others[0].ID || got[0].ID == others[1].ID {
+		b.Fatalf("%+v", got)
+	}
+	b.tx(func(tx *store.Tx) error { _, err := tx.Acquire(ctx, "lists", "here", time.Hour); return err })
+	for what, held := range map[string]muster.Fence{"a job": had[0].Held(), "a lease": lease.Held()} {
+		if err := under(b, held); muster.ErrorCode(err) != muster.CodeStale {
+			b.Errorf("%s of a process that is gone: %v", what, err)
+		}
+	}
+	// It comes back, and what it takes is its own; at its end it says so.
+	present("gone")
+	b.tx(func(tx *store.Tx) error { return tx.Retry(ctx, got[0].ID, got[0].Fence, tx.Now(), "") })
+	if back := claim(b, "gone", 1, "k"); len(back) != 1 || len(inherit()) != 0 {
+		b.Fatalf("%+v", back)
+	}
+	b.tx(func(tx *store.Tx) error { return tx.Leave(ctx, "gone") })
+	if found := inherit(); len(found) != 1 || found[0].Jobs != 1 {
+		b.Fatalf("%+v", found)
+	}
+}
+
 // pages walks each list while others insert: what was there at the start is seen once.
 func pages(b *bundle) {
 	ctx := b.Context()

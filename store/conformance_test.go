@@ -59,6 +59,7 @@ var conformance = []struct {
 	{"two holders never have the same job", jobRace},
 	{"dead jobs rest until they are replayed", deadJobs},
 	{"a lease has one holder and a rising fence", leases},
+	{"what a process had that is gone is others' at once", presences},
 	{"lists are complete under inserts", pages},
 	{"a batch of gate records counts once", gateBatches},
 	{"of a pack the latest approved edition is active", active},

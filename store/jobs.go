@@ -8,7 +8,8 @@ import (
 )
 
 // Background work. A job that is taken has its lease's end as RunAt: if its holder
-// dies, it is due again then, and its next holder has a higher fence.
+// dies, it is due again then, or once that is seen (presence.go), and its next holder has
+// a higher fence.
 
 const jobColumns = `id, kind, ref, payload, run_at, attempts, fence, last_error`
 

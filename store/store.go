@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -95,13 +96,20 @@ type backend interface {
 const retryNoSpace = 30 * time.Second
 
 // Open opens a store and brings its schema up to the program's. It refuses a
-// database newer than the program, and on SQLite one that another process holds.
+// database newer than the program, and on SQLite one that another process holds: what
+// the process before this one had there, nobody has any more.
 func Open(ctx context.Context, c Config) (*DB, error) {
 	db, err := open(ctx, c, migrations{folder: "migrations/data", table: "schema_version"})
-	if err == nil {
-		db.fenced = true
+	if err != nil {
+		return nil, err
 	}
-	return db, err
+	db.fenced = true
+	if c.Path != "" {
+		if err := db.InTx(ctx, func(tx *Tx) error { return tx.inheritAll(ctx) }); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
+	return db, nil
 }
 
 func open(ctx context.Context, c Config, m migrations) (*DB, error) {

@@ -17,6 +17,7 @@ type Duty struct {
 	Workers int           // at once in this process; 0: 4
 	Timeout time.Duration // of one try; 0: a third of the lease. Less than the lease
 	Limit   int           // tries before a job is set aside; 0: none but the handler's own
+	Sends   bool          // what no fence refuses: a try ends by Config.Present too
 }
 
 // Config of a Runner. DB, Holder and Duties are required.
@@ -30,6 +31,10 @@ type Config struct {
 	Lease  time.Duration   // 0: a minute
 	Grace  time.Duration   // how long tries may run on once Run is to stop; 0: 15 s
 	Log    *slog.Logger    // nil: none. Gets ids, kinds and codes
+
+	// Present, where not nil, is until when nobody takes from this process what it takes
+	// now, though its lease be longer. Nothing is taken once that is past.
+	Present func() time.Time
 
 	// Fresh, where not nil, is asked before each try: whether this process knows what
 	// decides. An error puts the job off.
@@ -80,6 +85,13 @@ func NewRunner(c Config) (*Runner, error) {
 	r.c.Duties = duties
 	slices.Sort(r.kinds)
 	return r, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func setDefault(d *time.Duration, to time.Duration) {
@@ -175,8 +187,16 @@ func (r *Runner) take(ctx, work context.Context, c *crew) (taken int, more bool)
 	if n == 0 || ctx.Err() != nil {
 		return 0, false
 	}
-	// Read before the claim: our idea of the lease ends before the store's.
+	// Read before the claim: our idea of the lease ends before the store's, and who is
+	// believed to be gone meanwhile has lost what it takes.
 	claimed := time.Now()
+	until := claimed.Add(r.c.Lease - r.margin)
+	there := until
+	if r.c.Present != nil {
+		if there = earlier(r.c.Present(), until); !claimed.Before(there) {
+			return 0, false
+		}
+	}
 	var jobs []*muster.Job
 	err := r.c.DB.InTx(ctx, func(tx Tx) (err error) {
 		jobs, err = tx.Claim(ctx, kinds, r.c.Holder, n, r.c.Lease)
@@ -188,11 +208,14 @@ func (r *Runner) take(ctx, work context.Context, c *crew) (taken int, more bool)
 		}
 		return 0, false
 	}
-	until := claimed.Add(r.c.Lease - r.margin)
 	for _, job := range jobs {
 		c.free[job.Kind]--
+		by := until
+		if r.c.Duties[job.Kind].Sends {
+			by = there
+		}
 		c.running.Go(func() {
-			r.try(work, job, until)
+			r.try(work, job, by)
 			c.freed <- job.Kind
 		})
 	}
@@ -208,11 +231,7 @@ func (r *Runner) try(work context.Context, job *muster.Job, until time.Time) {
 		r.c.Observe(job.Kind, string(lost), "late", 0)
 		return
 	}
-	deadline := start.Add(duty.Timeout)
-	if until.Before(deadline) {
-		deadline = until
-	}
-	ctx, cancel := context.WithDeadline(muster.WithFence(work, job.Held()), deadline)
+	ctx, cancel := context.WithDeadline(muster.WithFence(work, job.Held()), earlier(start.Add(duty.Timeout), until))
 	v := r.call(ctx, duty, job)
 	cancel()
 	if v.end == again && duty.Limit > 0 && job.Attempts >= duty.Limit {

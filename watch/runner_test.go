@@ -284,6 +284,37 @@ func TestATryEndsBeforeItsLease(t *testing.T) {
 	}
 }
 
+// What is sent is sent while the others believe that this process is there; what a fence
+// guards may go on. Of a process that is not there any more nothing is taken.
+func TestATryThatSendsEndsWithThePresence(t *testing.T) {
+	t.Parallel()
+	for _, sends := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			db := newTable(jobs("k", 2)...)
+			began := time.Now()
+			there := began.Add(7 * time.Second)
+			var mu sync.Mutex
+			var ran []time.Duration
+			stop := start(t, newRunner(t, db, watch.Duty{Workers: 1, Sends: sends, Timeout: 10 * time.Second, Handle: func(ctx context.Context, _ *muster.Job) watch.Verdict {
+				<-ctx.Done()
+				mu.Lock()
+				defer mu.Unlock()
+				ran = append(ran, time.Since(began))
+				return watch.Again("timeout", time.Hour)
+			}}, func(c *watch.Config) { c.Present = func() time.Time { return there } }))
+			<-time.After(2 * time.Minute)
+			stop()
+			want := 10 * time.Second
+			if sends {
+				want = 7 * time.Second
+			}
+			if !slices.Equal(ran, []time.Duration{want}) {
+				t.Errorf("sends: %v; tries ran to %v", sends, ran)
+			}
+		})
+	}
+}
+
 // What a handler writes is written as long as the job is its own, and no longer.
 func TestATryIsFenced(t *testing.T) {
 	t.Parallel()

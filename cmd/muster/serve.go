@@ -93,7 +93,7 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 		return err
 	}
 	db := store.As[watch.Tx](h.db)
-	box := &watch.Outbox{DB: db, Secrets: h.vault, Client: h.out, Clock: h.clock, Call: h.conf.lease() / 6}
+	box := &watch.Outbox{DB: db, Secrets: h.vault, Client: h.out, Clock: h.clock, Call: h.call()}
 	if err := h.openHot(ctx); err != nil {
 		return err
 	}
@@ -101,11 +101,18 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	if err != nil {
 		return err
 	}
-	runner, closeSender, err := h.runner(box, m)
+	here := &watch.Presence{DB: store.As[watch.Presences](h.db), Holder: h.self, Lasts: presence, Log: h.log}
+	runner, closeSender, err := h.runner(box, here, m)
 	if err != nil {
 		return err
 	}
 	defer closeSender()
+	if h.shared() {
+		if err := here.Look(ctx); err != nil {
+			return err
+		}
+		defer h.leave(context.WithoutCancel(ctx), here)
+	}
 	// What was begun to be erased is finished before anything is served.
 	if err := h.retain.Resume(ctx); err != nil {
 		return err
@@ -122,6 +129,9 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Run(ctx) })
 	group.Go(func() error { return runner.Run(ctx) })
+	if h.shared() {
+		group.Go(func() error { return h.every(ctx, presence/15, "presence", here.Look) })
+	}
 	group.Go(func() error { return h.every(ctx, time.Second, "reload", h.reload) })
 	group.Go(func() error { return h.centre.Run(ctx) })
 	group.Go(func() error { return h.fillGate(ctx) })
@@ -314,7 +324,7 @@ func (s seals) OpenAnswer(_ context.Context, operator, key string, sealed []byte
 }
 
 // runner wires the standing duties that jobs start.
-func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), error) {
+func (h *house) runner(box *watch.Outbox, here *watch.Presence, m *meters) (*watch.Runner, func(), error) {
 	sender, closer, err := h.sender()
 	if err != nil {
 		return nil, nil, err
@@ -338,7 +348,7 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 		muster.JobHitDue:  {Handle: watch.HitDue(h.onboard.HitOverdue)},
 		muster.JobCohort:  long(h.onboard.CohortDue),
 		muster.JobPublish: {Handle: box.Publish},
-		muster.JobWebhook: {Handle: box.Deliver},
+		muster.JobWebhook: {Handle: box.Deliver, Sends: true},
 		muster.JobDue:     {Handle: watch.ApplicationDue(h.onboard), Limit: 24},
 
 		muster.JobMeasure:       {Handle: watch.ApplyMeasure(h.register), Workers: 1, Timeout: whole},
@@ -349,12 +359,16 @@ func (h *house) runner(box *watch.Outbox, m *meters) (*watch.Runner, func(), err
 		muster.JobRotate:        {Handle: watch.GoOn(h.turns.Step), Workers: 2, Timeout: whole},
 	}
 	if sender != nil {
-		duties[muster.JobSendCode] = watch.Duty{Handle: watch.SendCode(h.onboard, sender, lease/6)}
+		duties[muster.JobSendCode] = watch.Duty{Handle: watch.SendCode(h.onboard, sender, h.call()), Sends: true}
 	}
-	r, err := watch.NewRunner(watch.Config{
+	c := watch.Config{
 		DB: store.As[watch.Tx](h.db), Holder: h.self, Duties: duties, Clock: h.clock, Lease: lease,
 		Log: h.log, Observe: m.job, Fresh: h.beFresh,
-	})
+	}
+	if h.shared() {
+		c.Present = here.Until
+	}
+	r, err := watch.NewRunner(c)
 	return r, closer, err
 }
 

@@ -1,0 +1,202 @@
+package endtoend
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/internal/pgtest"
+	"github.com/muster-cip/muster/onboard"
+	"github.com/muster-cip/muster/synthetic"
+)
+
+// TestWhatTheDeadHadIsTakenUp: a process that has a webhook under way, a code, and a sweep
+// is killed, or stopped. Others go on with all three long before its leases are over: those
+// last ten minutes here.
+func TestWhatTheDeadHadIsTakenUp(t *testing.T) {
+	t.Parallel()
+	ends := map[string]syscall.Signal{"killed": syscall.SIGKILL, "stopped": syscall.SIGSTOP}
+	if !soak() { // one of the two
+		delete(ends, []string{"killed", "stopped"}[dice(t).IntN(2)])
+	}
+	for name, sig := range ends {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newReceivers(t)
+			f := newFleet(t, 47, setup{settings: map[string]any{
+				"lease": "10m", "mail": map[string]any{"server": r.mail.Addr().String(), "from": "codes@provider.example", "tls": "none"},
+			}})
+			f.d.configure(map[string]any{"out": map[string]any{"allow": []string{f.hooks.Listener.Addr().String(), r.hooks.Listener.Addr().String()}}})
+			f.begin()
+			for named := 0; named < 4; {
+				if i := int(f.next.Add(1) - 1); f.people.Class(i) == synthetic.USClaim {
+					f.apply(0, i, nil)
+					named++
+				}
+			}
+			// One process has all three: the others do not take anything meanwhile.
+			for _, n := range []int{1, 2} {
+				f.slots[n].Load().signal(syscall.SIGSTOP)
+			}
+			victim := f.slots[0].Load()
+			ctx := context.Background()
+			conn, err := pgx.Connect(ctx, f.d.dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(ctx)
+			tx, err := conn.Begin(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			victim.do("POST", "/v1/webhooks", map[string]any{"url": r.hooks.URL + "/held"}, nil, http.StatusCreated)
+			if _, err := tx.Exec(ctx, `LOCK TABLE sweeps IN SHARE MODE`); err != nil {
+				t.Fatal(err)
+			}
+			f.importList(0, 4)
+			a := f.apply(0, int(f.next.Add(1)-1), nil)
+			var c onboard.ChallengeAnswer
+			victim.do("POST", "/v1/applications/"+a.Application+"/challenges", onboard.ChallengeRequest{Method: "contact.email"}, &c, http.StatusCreated, "Idempotency-Key", "c-1")
+			held := func(kind string) bool {
+				return pgtest.One[int64](t, f.d.dsn, `SELECT count(*) FROM jobs WHERE kind = $1 AND holder LIKE $2`, kind, "%."+strconv.Itoa(victim.cmd.Process.Pid)+".%") > 0
+			}
+			eventually(t, roundLasts, "a webhook, a code and a sweep are under way", func() bool {
+				return r.most() > 0 && r.get(&r.sessions) > 0 && held(muster.JobWebhook) && held(muster.JobSendCode) && held(muster.JobSweep) &&
+					pgtest.One[int64](t, f.d.dsn, `SELECT count(*) FROM pg_stat_activity WHERE $1::int = ANY (pg_blocking_pids(pid))`, int64(conn.PgConn().PID())) > 0
+			})
+			was := r.most() // a try may have ended for want of an answer
+			victim.signal(sig)
+			since := time.Now()
+			if err := tx.Rollback(ctx); err != nil {
+				t.Fatal(err)
+			}
+			r.letGo()
+			for _, n := range []int{1, 2} {
+				f.slots[n].Load().signal(syscall.SIGCONT)
+			}
+			took := map[string]time.Duration{}
+			eventually(t, 2*time.Minute, "others go on with what it had", func() bool {
+				for what, done := range map[string]func() bool{
+					"webhook": func() bool { return r.most() > was },
+					"code":    func() bool { return r.get(&r.mailed) > 0 },
+					"sweep": func() bool {
+						return pgtest.One[int64](t, f.d.dsn, `SELECT count(*) FROM sweeps WHERE stage IN ('tail', 'done')`) > 0
+					},
+				} {
+					if took[what] == 0 && done() {
+						took[what] = time.Since(since)
+					}
+				}
+				return len(took) == 3
+			})
+			t.Logf("%s: %v", name, took)
+		})
+	}
+}
+
+// receivers are a receiver of webhooks and a mail relay that take a connection and say
+// nothing until letGo.
+type receivers struct {
+	hooks *httptest.Server
+	mail  net.Listener
+	open  chan struct{}
+
+	mu               sync.Mutex
+	calls            map[string]int // by message
+	sessions, mailed int
+}
+
+func newReceivers(t testing.TB) *receivers {
+	r := &receivers{open: make(chan struct{}), calls: map[string]int{}}
+	r.hooks = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		io.Copy(io.Discard, req.Body)
+		r.mu.Lock()
+		r.calls[req.Header.Get("webhook-id")]++
+		r.mu.Unlock()
+		select {
+		case <-r.open:
+		case <-req.Context().Done():
+		}
+	}))
+	var err error
+	if r.mail, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			conn, err := r.mail.Accept()
+			if err != nil {
+				return
+			}
+			go r.relay(conn)
+		}
+	}()
+	t.Cleanup(func() { r.mail.Close(); r.hooks.CloseClientConnections(); r.hooks.Close() })
+	return r
+}
+
+func (r *receivers) add(n *int) { r.mu.Lock(); defer r.mu.Unlock(); *n++ }
+func (r *receivers) get(n *int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return *n
+}
+
+// most is how often the message came that came most often.
+func (r *receivers) most() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, times := range r.calls {
+		n = max(n, times)
+	}
+	return n
+}
+
+func (r *receivers) letGo() { close(r.open) }
+
+func (r *receivers) relay(conn net.Conn) {
+	defer conn.Close()
+	select {
+	case <-r.open:
+	default:
+		r.add(&r.sessions)
+		<-r.open
+		return // whoever it was, they have lost the right to send
+	}
+	say := func(s string) { fmt.Fprintf(conn, "%s\r\n", s) }
+	say("220 relay.example")
+	lines, data := bufio.NewScanner(conn), false
+	for lines.Scan() {
+		line := lines.Text()
+		switch verb := strings.ToUpper(strings.Fields(line + " .")[0]); {
+		case data && line == ".":
+			data = false
+			r.add(&r.mailed)
+			say("250 taken")
+		case data:
+		case verb == "EHLO":
+			say("250-relay.example\r\n250-8BITMIME\r\n250 SMTPUTF8")
+		case verb == "DATA":
+			data = true
+			say("354 go on")
+		case verb == "QUIT":
+			say("221 bye")
+			return
+		default:
+			say("250 fine")
+		}
+	}
+}
