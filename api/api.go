@@ -89,6 +89,7 @@ type Config struct {
 	ExportList ExportList
 	Keys       Keys
 	Handovers  Handovers
+	PublicKeys PublicKeys
 
 	Imports    Imports
 	ImportList ImportList
@@ -97,7 +98,7 @@ type Config struct {
 	Checks  []Check         // that /readyz runs; none: ready as soon as it listens
 
 	PublicURL       string // https URL that callers reach this under, for AuthZEN's discovery; "": what a request was sent to
-	PublicLog       bool   // checkpoint and tiles need no token: they hold no personal data
+	PublicLog       bool   // checkpoint, tiles and the log's public keys, with their hand-overs, need no token: they hold no personal data
 	LoopbackMetrics bool   // /metrics needs no token from the machine itself; not behind a proxy on that machine
 }
 
@@ -190,6 +191,7 @@ func (c *Config) missing() (names []string) {
 		{"ImportList", c.ImportList != nil},
 		{"Keys", c.Keys != nil},
 		{"Handovers", c.Handovers != nil},
+		{"PublicKeys", c.PublicKeys != nil},
 	} {
 		if !f.there {
 			names = append(names, f.name)

@@ -147,21 +147,26 @@ type HandoverOut struct {
 	Made       time.Time `json:"made"`
 }
 
-type handoversOutput struct {
-	Body struct {
-		Handovers []HandoverOut `json:"handovers" doc:"oldest first"`
-	}
+// HandoverList is all of them.
+type HandoverList struct {
+	Handovers []HandoverOut `json:"handovers" doc:"oldest first"`
 }
+
+type handoversOutput struct{ Body HandoverList }
 
 func (a *API) listHandovers(ctx context.Context, _ *struct{}) (*handoversOutput, error) {
 	all, err := a.Handovers.LogHandovers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := &handoversOutput{}
-	out.Body.Handovers = []HandoverOut{}
+	return &handoversOutput{HandoversOf(all)}, nil
+}
+
+// HandoversOf shows what is kept of them.
+func HandoversOf(all []muster.Handover) HandoverList {
+	list := HandoverList{[]HandoverOut{}}
 	for _, h := range all {
-		out.Body.Handovers = append(out.Body.Handovers, HandoverOut{h.KeyVersion, h.Public, string(h.Note), h.Made})
+		list.Handovers = append(list.Handovers, HandoverOut{h.KeyVersion, h.Public, string(h.Note), h.Made})
 	}
-	return out, nil
+	return list
 }

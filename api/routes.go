@@ -121,6 +121,7 @@ func (a *API) routes() []*route {
 		{post, ask.EvaluationsPath, muster.ScopeGateAsk, "evaluateAll", ok, 0, "AuthZEN: several questions at once", quickly(a.authZEN().Evaluations, evaluationDoc("7"))},
 		{get, ask.DiscoveryPath, Public, "authZENConfiguration", ok, 0, "AuthZEN: where its endpoints are", raw(a.discovery, discoveryDoc)},
 		{get, "/v1/gate/auth-request", muster.ScopeGateAsk, "askNginx", none, bare, "nginx's auth_request: 204, 401 or 403", quickly(a.askNginx, nginxDoc)},
+		{get, "/v1/gate/keys", muster.ScopeGateFollow, "listGateKeys", ok, 0, "The public key that signs what edges follow; two while it turns", op(a.gateKeys)},
 		{get, "/v1/gate/head", muster.ScopeGateFollow, "getGateHead", ok, 0, "The gate's latest signed head", raw(a.getGateHead, gateDoc)},
 		{get, "/v1/gate/snapshot", muster.ScopeGateFollow, "getGateSnapshot", ok, 0, "All that the gate knows, signed", raw(a.getGateSnapshot, gateDoc)},
 		{get, "/v1/gate/changes", muster.ScopeGateFollow, "followGate", ok, 0, "What changes at the gate from a state on: a stream that does not end", raw(a.followGate, gateChangesDoc)},
@@ -173,7 +174,8 @@ func (a *API) routes() []*route {
 		{get, "/v1/keys", muster.ScopeRead, "listKeys", ok, 0, "The keys by name and version, and those that turn; nothing of the keys themselves", op(a.listKeys)},
 		{post, "/v1/keys/rotations", muster.ScopeKeys, "rotateKey", later, once, "Give a key, or all of them, a new version; it goes on by itself", op(a.rotateKey)},
 		{post, "/v1/keys/rotations/{rotation}/finish", muster.ScopeKeys, "finishRotation", ok, once, "End the time in which both versions of a key are good", op(a.finishRotation)},
-		{get, "/v1/log/handovers", muster.ScopeRead, "listHandovers", ok, 0, "How the log's key was handed over to the next", op(a.listHandovers)},
+		{get, "/v1/log/keys", logScope, "listLogKeys", ok, 0, "The log's public key, for who verifies; two while it is handed over", op(a.logKeys)},
+		{get, "/v1/log/handovers", logScope, "listHandovers", ok, 0, "How the log's key was handed over to the next", op(a.listHandovers)},
 
 		{get, "/v1/lists", muster.ScopeRead, "listLists", ok, 0, "Watch lists: which snapshot is in effect, how old it is, what waits for a person", op(a.listLists)},
 		{get, "/v1/lists/{list}", muster.ScopeRead, "getList", ok, 0, "A watch list's snapshots, and what became of it", op(a.getList)},

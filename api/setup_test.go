@@ -379,6 +379,10 @@ func (t turning) Keys() []vault.Static {
 	return []vault.Static{{Name: "log", Versions: []int{1}, Next: 2}}
 }
 
+func (h *house) LogKeys() ([]string, error) { return []string{"example.net/log+00000000+AQ"}, nil }
+
+func (h *house) GateKeys() []string { return []string{"muster-gate+AA"} }
+
 func (h *house) LogHandovers(context.Context) ([]muster.Handover, error) {
 	return []muster.Handover{{KeyVersion: 1}}, h.did()
 }
@@ -462,7 +466,7 @@ func configOf(h *house, logs io.Writer) Config {
 		Retention: h, Holds: holdVerbs{h}, RetentionList: h,
 		Copies: h, Exports: exporting{h}, ExportList: exporting{h},
 		Intake: h, Questions: asks{h}, Traces: h, Imports: h, ImportList: h,
-		Keys: turning{h}, Handovers: h,
+		Keys: turning{h}, Handovers: h, PublicKeys: h,
 		Methods: []muster.Method{{Name: "document.manual", Kind: muster.Documentary}},
 	}
 }

@@ -36,7 +36,7 @@ type Config struct {
 	Provider     string    `yaml:"provider"`      // name of the provider, in messages to customers
 	Domain       string    `yaml:"domain"`        // of the provider, in messages to customers
 	SoloDelay    string    `yaml:"solo_delay"`    // what a solo operator waits where two are needed
-	PublicLog    bool      `yaml:"public_log"`    // checkpoint and tiles without a token
+	PublicLog    bool      `yaml:"public_log"`    // checkpoint, tiles and the log's public keys without a token
 	LocalMetrics bool      `yaml:"local_metrics"` // /metrics without a token from this machine; not behind a proxy on it
 	GateBound    string    `yaml:"gate_bound"`    // past this age of its knowledge a gate answers by the packs' fail tables; at least 10s
 	Trace        string    `yaml:"trace"`         // OTLP/HTTP endpoint for traces; "" sends none

@@ -105,25 +105,6 @@ func (h *house) fillGate(ctx context.Context) error {
 	}
 }
 
-func newGateKey(t terminal) *cobra.Command {
-	var path string
-	cmd := &cobra.Command{
-		Use: "key", Short: "Print the key that edges trust: the public half of what signs snapshots; opens the stores", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withHouse(cmd.Context(), t, path, func(h *house) error {
-				for _, key := range h.vault.SnapshotKeys() { // a second one is to be used soon
-					if err := t.write("", []byte(gate.FormatKey(key)+"\n")); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		},
-	}
-	configFlag(cmd, &path)
-	return cmd
-}
-
 func newGateEpoch(t terminal) *cobra.Command {
 	var path string
 	var next bool

@@ -259,7 +259,7 @@ func (h *house) api(registry *prometheus.Registry, tracer *sdktrace.TracerProvid
 		Copies: h.onboard, Exports: h.exports(), ExportList: r,
 		Fresh:       h.beFresh,
 		Idempotency: answers{h.db}, Seals: seals{h}, PublicLog: h.conf.PublicLog, LoopbackMetrics: h.conf.LocalMetrics,
-		Keys: h.turns, Handovers: h.db,
+		Keys: h.turns, Handovers: h.db, PublicKeys: publicKeys{h},
 		Intake: h.hot, Questions: h.asks, Traces: h.onboard,
 		Imports: h.onboard, ImportList: r,
 		Checks: []api.Check{
