@@ -89,11 +89,7 @@ func (s *Service) Apply(ctx context.Context, by muster.Principal, body []byte) (
 	var answer *Answer
 	for try := 0; ; try++ {
 		fresh := false
-		err = s.DB.InTx(ctx, func(tx Tx) error {
-			taken, counts, err := tx.Arrival(ctx, app.Reference, app.AccountReference(), d.guess.asked.of...)
-			if err != nil {
-				return err
-			}
+		err = s.DB.Arrive(ctx, app.Reference, app.AccountReference(), d.guess.asked.of, func(tx Tx, taken bool, counts []int64) (err error) {
 			if !taken {
 				fresh = true
 				answer, err = s.take(ctx, tx, d, counts)

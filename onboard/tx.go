@@ -14,6 +14,11 @@ import (
 type DB interface {
 	InTx(ctx context.Context, fn func(Tx) error) error
 	View(ctx context.Context, fn func(Tx) error) error // read only, one snapshot
+
+	// Arrive is InTx for a new application. fn is given all that it has to know: whether
+	// an application of that reference or an account of that reference is there, and the
+	// counts that CountHandles would give.
+	Arrive(ctx context.Context, reference, account string, questions []muster.HandleCount, fn func(tx Tx, taken bool, counts []int64) error) error
 }
 
 // Tx is one transaction's view of the store. The time of everything in it is Now.
@@ -105,9 +110,6 @@ type Indexes interface {
 	MoveIndex(ctx context.Context, was, is muster.IndexRow) error
 	// CountHandles answers each question, in one round trip.
 	CountHandles(ctx context.Context, questions ...muster.HandleCount) ([]int64, error)
-	// Arrival asks all that a new application has to know, in one round trip: whether
-	// an application or an account of these references is there, and the counts.
-	Arrival(ctx context.Context, reference, account string, questions ...muster.HandleCount) (taken bool, counts []int64, err error)
 }
 
 // Log appends leaves. Their order is decided in this transaction: indexes are

@@ -43,6 +43,7 @@ func (tx *Tx) Applications(ctx context.Context, state string, p muster.Page) ([]
 
 // PutApplication inserts or updates by version. CodeConflict: the reference is taken.
 func (tx *Tx) PutApplication(ctx context.Context, r *muster.ApplicationRecord) error {
+	tx.tail.write(r.Reference)
 	return tx.put(ctx, &r.Version,
 		`INSERT INTO applications (reference, mac, customer, account, state, revision, received, updated, decision, shadow, version, id)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -116,6 +117,7 @@ func (tx *Tx) Accounts(ctx context.Context, p muster.Page) ([]*muster.AccountRec
 
 // PutAccount inserts or updates by version. CodeConflict: the reference is taken.
 func (tx *Tx) PutAccount(ctx context.Context, r *muster.AccountRecord) error {
+	tx.tail.write(r.Reference)
 	return tx.put(ctx, &r.Version,
 		`INSERT INTO accounts (reference, customer, parent, relation, state, interim_since, opened, closed, decision, tag, beneath, version, id)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,

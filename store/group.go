@@ -23,6 +23,7 @@ import (
 type job struct {
 	ctx      context.Context
 	fn       func(*Tx) error
+	arrival  *arrival // nil: it asks nothing ahead
 	done     chan struct{}
 	err      error
 	panicked any
@@ -36,8 +37,10 @@ const retries = 5
 // fn wrote is committed and synced. Errors are of fn, or CodeUnavailable; where the
 // connection to PostgreSQL was lost in the commit itself, nobody knows whether it was
 // kept, and that is CodeUnavailable too: ask again under the same name.
-func (db *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
-	j := &job{ctx: ctx, fn: fn, done: make(chan struct{})}
+func (db *DB) InTx(ctx context.Context, fn func(*Tx) error) error { return db.inTx(ctx, nil, fn) }
+
+func (db *DB) inTx(ctx context.Context, a *arrival, fn func(*Tx) error) error {
+	j := &job{ctx: ctx, fn: fn, arrival: a, done: make(chan struct{})}
 	wait := time.NewTimer(longestWait)
 	defer wait.Stop()
 	select {
@@ -93,6 +96,11 @@ func (r Room[T]) InTx(ctx context.Context, fn func(T) error) error {
 	return r.db.InTx(ctx, func(tx *Tx) error { return fn(any(tx).(T)) })
 }
 
+// Arrive is DB.Arrive.
+func (r Room[T]) Arrive(ctx context.Context, reference, account string, questions []muster.HandleCount, fn func(tx T, taken bool, counts []int64) error) error {
+	return r.db.Arrive(ctx, reference, account, questions, func(tx *Tx, taken bool, counts []int64) error { return fn(any(tx).(T), taken, counts) })
+}
+
 // View is DB.View.
 func (r Room[T]) View(ctx context.Context, fn func(T) error) error {
 	return r.db.View(ctx, func(tx *Tx) error { return fn(any(tx).(T)) })
@@ -115,19 +123,22 @@ func (db *DB) lane() {
 	}
 }
 
-// waiting returns a job that waits now, nil where there is none or the group has had
-// its fill: of members, or of time that the first of them waits for the last.
-func (db *DB) waiting(size int, ran time.Duration) *job {
-	if size >= db.conf.Group || ran > longestRun {
-		return nil
+// waiting returns some jobs that wait now, none where the group has had its fill: of
+// members, or of time that the first of them waits for the last.
+func (db *DB) waiting(size int, ran time.Duration) (jobs []*job) {
+	for len(jobs) < together && size+len(jobs) < db.conf.Group && ran <= longestRun {
+		select {
+		case j := <-db.queue:
+			jobs = append(jobs, j)
+		default:
+			return jobs
+		}
 	}
-	select {
-	case j := <-db.queue:
-		return j
-	default:
-		return nil
-	}
+	return jobs
 }
+
+// together is how many a group takes on at once: another lane has its share of them.
+const together = 16
 
 // longestRun is how long a group goes on taking members.
 const longestRun = 10 * time.Millisecond
@@ -205,16 +216,20 @@ func (db *DB) attempt(ctx context.Context, c conn, group *[]*job, careful bool) 
 			txs[i].undo()
 		}
 	}
-	for i := 0; ; i++ {
+	for _, j := range *group {
+		j.forget()
+	}
+	for i, taken := 0, 0; ; i++ {
+		if i == taken && !careful {
+			*group = append(*group, db.waiting(len(*group), time.Since(started))...)
+			if err := last.askAhead(ctx, c, (*group)[taken:]); err != nil {
+				undo()
+				return unavailable(err)
+			}
+			taken = len(*group)
+		}
 		if i == len(*group) {
-			j := (*job)(nil)
-			if !careful {
-				j = db.waiting(i, time.Since(started))
-			}
-			if j == nil {
-				break
-			}
-			*group = append(*group, j)
+			break
 		}
 		j, reruns := (*group)[i], 1
 	again:

@@ -80,6 +80,10 @@ func (tx *Tx) AddIndex(ctx context.Context, rows ...muster.IndexRow) error {
 				continue
 			}
 		}
+		tx.tail.write(string(rows[i].Digest))
+		for _, d := range rows[i].Digests {
+			tx.tail.write(string(d))
+		}
 		fresh = append(fresh, []any{kind, rows[i].Digest, rows[i].Handle, role, rows[i].Made})
 	}
 	return tx.insert(ctx, fresh, `blind (kind, digest, handle, role, made)`, ` ON CONFLICT DO NOTHING`)
@@ -102,22 +106,17 @@ func (tx *Tx) underOther(ctx context.Context, kind int64, r *muster.IndexRow) (b
 // CountHandles counts the distinct handles that each question asks for, in one
 // statement. A value without digests has none.
 func (tx *Tx) CountHandles(ctx context.Context, questions ...muster.HandleCount) ([]int64, error) {
-	_, counts, err := tx.countHandles(ctx, "", nil, questions)
-	return counts, err
+	counts := make([]int64, len(questions))
+	q, args, err := countQuery("", nil, questions)
+	if err != nil || q == "" {
+		return counts, err
+	}
+	return counts, tx.query(ctx, scanCount(nil, counts), q, args...)
 }
 
-// Arrival asks all that a new application has to know, in one statement: whether
-// an application of that reference or an account of that reference is there, and the counts.
-func (tx *Tx) Arrival(ctx context.Context, reference, account string, questions ...muster.HandleCount) (taken bool, counts []int64, err error) {
-	there, counts, err := tx.countHandles(ctx,
-		`SELECT -1, (SELECT count(*) FROM applications WHERE reference = ?) + (SELECT count(*) FROM accounts WHERE reference = ?)`,
-		[]any{reference, account}, questions)
-	return there > 0, counts, err
-}
-
-// countHandles puts questions into one statement behind first, whose row is numbered -1.
-func (tx *Tx) countHandles(ctx context.Context, first string, args []any, questions []muster.HandleCount) (extra int64, counts []int64, err error) {
-	counts = make([]int64, len(questions))
+// countQuery puts questions into one statement behind first, whose row is numbered -1;
+// "" where nothing is to be asked.
+func countQuery(first string, args []any, questions []muster.HandleCount) (string, []any, error) {
 	var q strings.Builder
 	q.WriteString(first)
 	for i, x := range questions {
@@ -126,7 +125,7 @@ func (tx *Tx) countHandles(ctx context.Context, first string, args []any, questi
 		}
 		kind, err := kindNumber(x.Kind)
 		if err != nil {
-			return 0, nil, err
+			return "", nil, err
 		}
 		if q.Len() > 0 {
 			q.WriteString(" UNION ALL ")
@@ -146,26 +145,27 @@ func (tx *Tx) countHandles(ctx context.Context, first string, args []any, questi
 		for _, role := range x.Roles {
 			r, err := roleNumber(role)
 			if err != nil {
-				return 0, nil, err
+				return "", nil, err
 			}
 			args = append(args, r)
 		}
 	}
-	if q.Len() == 0 {
-		return 0, counts, nil
-	}
-	err = tx.query(ctx, func(r row) error {
+	return q.String(), args, nil
+}
+
+// scanCount reads one row of countQuery into counts, or first.
+func scanCount(first *int64, counts []int64) func(row) error {
+	return func(r row) error {
 		var i int
 		var n int64
 		err := r.scan(&i, &n)
 		if err == nil && i < 0 {
-			extra = n
+			*first = n
 		} else if err == nil {
 			counts[i] = n
 		}
 		return err
-	}, q.String(), args...)
-	return extra, counts, err
+	}
 }
 
 // marks is n placeholders.

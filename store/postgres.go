@@ -262,23 +262,32 @@ func (c *postgresConn) query(ctx context.Context, q string, args []any, each fun
 	if writes(q) {
 		c.sent++
 	}
-	c.batch.Queue(c.text(q), args...)
+	return c.queries(ctx, []asked{{q, args, each}})
+}
+
+func (c *postgresConn) queries(ctx context.Context, asked []asked) error {
+	for _, a := range asked {
+		c.batch.Queue(c.text(a.q), a.args...)
+	}
 	r, err := c.send(ctx)
 	if err != nil {
 		return c.end(r, err)
 	}
-	rows, err := r.Query()
-	if err != nil {
-		return c.end(r, err)
-	}
 	var own error // of the caller's reading, which the database has no part in
-	for rows.Next() {
-		if own = each(postgresRow{rows}); own != nil {
-			break
+	for _, a := range asked {
+		rows, err := r.Query()
+		if err != nil {
+			return c.end(r, err)
+		}
+		for own == nil && rows.Next() {
+			own = a.each(postgresRow{rows})
+		}
+		rows.Close()
+		if rows.Err() != nil {
+			return c.end(r, rows.Err())
 		}
 	}
-	rows.Close()
-	if err := c.end(r, rows.Err()); err != nil {
+	if err := c.end(r, nil); err != nil {
 		return err
 	}
 	return own

@@ -312,6 +312,15 @@ func (c *sqliteConn) query(_ context.Context, q string, args []any, each func(ro
 	}
 }
 
+func (c *sqliteConn) queries(ctx context.Context, asked []asked) error {
+	for _, a := range asked {
+		if err := c.query(ctx, a.q, a.args, a.each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writes reports whether q changes rows.
 func writes(q string) bool { return !strings.HasPrefix(q, "SELECT") && !strings.HasPrefix(q, "WITH") }
 

@@ -35,10 +35,25 @@ type raised struct {
 type tail struct {
 	leaves []leafRow
 	gate   []gateRow
+
+	written map[string]bool // what an arrival may have asked about, since the group last asked
+}
+
+// write notes a reference or digest that is written. What is cut stays noted.
+func (t *tail) write(what string) {
+	if t == nil {
+		return
+	}
+	if t.written == nil {
+		t.written = map[string]bool{}
+	}
+	t.written[what] = true
 }
 
 // cut takes back what was added since the tail was as long as at.
-func (t *tail) cut(at tail) { t.leaves, t.gate = t.leaves[:len(at.leaves)], t.gate[:len(at.gate)] }
+func (t *tail) cut(at tail) {
+	t.leaves, t.gate = t.leaves[:len(at.leaves)], t.gate[:len(at.gate)]
+}
 
 // leafRow waits for its index.
 type leafRow struct {
@@ -78,6 +93,8 @@ type conn interface {
 	exec(ctx context.Context, none error, q string, args []any) error
 	// query sends what exec left waiting and calls each for every row.
 	query(ctx context.Context, q string, args []any, each func(row) error) error
+	// queries is query for several that only read, in one round trip.
+	queries(ctx context.Context, asked []asked) error
 	flush(ctx context.Context) error
 	// mark and undo: undo takes back the writes since the mark if they were not sent
 	// yet, or there were none; else it returns false and the group rolls back.
@@ -100,6 +117,13 @@ const (
 	skipLocked = ` /* FOR UPDATE SKIP LOCKED */`
 	forShare   = ` /* FOR SHARE */`
 )
+
+// asked is a query and what is done with its rows.
+type asked struct {
+	q    string
+	args []any
+	each func(row) error
+}
 
 // mark is a point in a connection's writes.
 type mark struct{ sent, waiting int }

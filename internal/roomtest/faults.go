@@ -75,6 +75,15 @@ func (r room) InTx(ctx context.Context, fn func(onboard.Tx) error) error {
 	return r.f.onCommit()
 }
 
+func (r room) Arrive(ctx context.Context, reference, account string, questions []muster.HandleCount, fn func(onboard.Tx, bool, []int64) error) error {
+	if err := r.Room.Arrive(ctx, reference, account, questions, func(tx onboard.Tx, taken bool, counts []int64) error {
+		return fn(failing{tx, r.f, new(int)}, taken, counts)
+	}); err != nil {
+		return err
+	}
+	return r.f.onCommit()
+}
+
 // failing is a transaction whose writes may fail.
 type failing struct {
 	onboard.Tx
