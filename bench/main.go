@@ -41,20 +41,21 @@ var benches = []struct {
 	}},
 	{"ingest", "access records over HTTP, to acknowledged and synced, beside a COPY", ingestBench},
 	{"gate", "may this account do this: in process, to an edge, over the wire", gateBench},
-	{"import", "a provider's existing book, beside inserting the same rows (--records=N customers)", importBench},
+	{"import", "a provider's existing book, beside inserting the same rows; given out and taken in again (--records=N customers, --databases=SQLite,PostgreSQL)", importBench},
 	{"life", "the life of a record: erase, preview, back up, restore, turn the epoch (--keep=DIR keeps what is on file; --only=SQLite|PostgreSQL|erasing|many)", lifeBench},
 }
 
 // run is one run of one bench.
 type run struct {
 	report
-	quick   bool
-	records int       // of the ledger's year; 0: the bench's own choice
-	lists   string    // folder of lists that the screen bench reports on
-	keep    string    // folder in which the life bench keeps its customers; "": it does not
-	only    string    // "" or a word that the names of the life bench's parts have: SQLite, PostgreSQL, erasing, many
-	dir     string    // of its own, removed at the end
-	said    io.Writer // parameters and progress, for people
+	quick     bool
+	records   int       // of the ledger's year; 0: the bench's own choice
+	databases []string  // of the import bench; nil: all
+	lists     string    // folder of lists that the screen bench reports on
+	keep      string    // folder in which the life bench keeps its customers; "": it does not
+	only      string    // "" or a word that the names of the life bench's parts have: SQLite, PostgreSQL, erasing, many
+	dir       string    // of its own, removed at the end
+	said      io.Writer // parameters and progress, for people
 }
 
 // say prints a line of progress or a parameter.
@@ -93,6 +94,8 @@ func start(ctx context.Context, args []string) (err error) {
 			r.keep = strings.TrimPrefix(a, "--keep=")
 		case strings.HasPrefix(a, "--only="):
 			r.only = strings.TrimPrefix(a, "--only=")
+		case strings.HasPrefix(a, "--databases="):
+			r.databases = strings.Split(strings.TrimPrefix(a, "--databases="), ",")
 		case strings.HasPrefix(a, "--records="):
 			if r.records, err = strconv.Atoi(strings.TrimPrefix(a, "--records=")); err != nil {
 				return usage()

@@ -9,7 +9,9 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -96,6 +98,36 @@ func (p *postgres) drop(ctx context.Context, name string) error {
 }
 
 func (p *postgres) dsn(name string) string { return "postgres://postgres@/" + name + "?host=" + p.dir }
+
+// cpu is what the server and its connections have computed so far.
+func (p *postgres) cpu() (sum time.Duration, err error) {
+	text, err := os.ReadFile(p.dir + "/data/postmaster.pid")
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	server, err := strconv.Atoi(first)
+	if err != nil {
+		return 0, err
+	}
+	of, err := processOf(server)
+	if err != nil {
+		return 0, err
+	}
+	all, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, err
+	}
+	sum = of.own + of.ended
+	for _, e := range all {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			if x, err := processOf(pid); err == nil && x.parent == server { // it may have ended
+				sum += x.own
+			}
+		}
+	}
+	return sum, nil
+}
 
 func (p *postgres) stop() {
 	_ = p.command(context.Background(), "pg_ctl", "-D", p.dir+"/data", "-m", "immediate", "-w", "stop") // the folder goes next

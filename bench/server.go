@@ -162,8 +162,10 @@ func (d *deployment) metric(ctx context.Context, name string) (float64, error) {
 }
 
 // memory is the resident memory now and at its highest, in MiB.
-func (d *deployment) memory() (now, most float64, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+func (d *deployment) memory() (now, most float64, err error) { return memoryOf(d.cmd.Process.Pid) }
+
+func memoryOf(pid int) (now, most float64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, 0, err
 	}

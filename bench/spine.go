@@ -86,20 +86,19 @@ func spineSQLite(ctx context.Context, r *run, s spineSettings, bin string, peopl
 	if err != nil {
 		return err
 	}
-	schema, tables, err := readSQLite(ctx, filepath.Join(dir, "data", "muster.db"))
-	if err != nil {
-		return err
-	}
 	transactions := max(1, int(math.Round(float64(taken)/group)))
-	fastest := time.Duration(math.MaxInt64)
-	for i := range s.Baselines {
-		took, err := insertSQLite(ctx, filepath.Join(r.dir, fmt.Sprintf("baseline%d.db", i)), schema, tables, transactions)
+	best, err := fastest(s.Baselines, func(i int) (inserted, error) {
+		rows, err := openSQLite(ctx, filepath.Join(dir, "data", "muster.db"))
 		if err != nil {
-			return fmt.Errorf("baseline: %w", err)
+			return inserted{}, err
 		}
-		fastest = min(fastest, took)
+		defer rows.close()
+		return insertSQLite(ctx, filepath.Join(r.dir, fmt.Sprintf("baseline%d.db", i)), rows, transactions)
+	})
+	if err != nil {
+		return fmt.Errorf("baseline: %w", err)
 	}
-	compare(r, what, tables, taken, transactions, group, rate, fastest)
+	compare(r, what, best, taken, transactions, group, rate)
 	return nil
 }
 
@@ -125,24 +124,23 @@ func spinePostgres(ctx context.Context, r *run, s spineSettings, bin string, peo
 	if err != nil {
 		return err
 	}
-	tables, err := readPostgres(ctx, dsn["data"])
-	if err != nil {
-		return err
-	}
 	// The schema of the baseline is made as Muster's is.
 	if _, err := newDeployment(ctx, bin, filepath.Join(r.dir, "baselinepg"), dsn["baseline"], dsn["baselinekeys"]); err != nil {
 		return err
 	}
 	transactions := max(1, int(math.Round(float64(taken)/group)))
-	fastest := time.Duration(math.MaxInt64)
-	for range s.Baselines {
-		took, err := insertPostgres(ctx, dsn["baseline"], tables, transactions, s.Lanes)
+	best, err := fastest(s.Baselines, func(int) (inserted, error) {
+		rows, err := openPostgres(ctx, dsn["data"])
 		if err != nil {
-			return fmt.Errorf("baseline: %w", err)
+			return inserted{}, err
 		}
-		fastest = min(fastest, took)
+		defer rows.close()
+		return insertPostgres(ctx, p, dsn["baseline"], rows, transactions, s.Lanes)
+	})
+	if err != nil {
+		return fmt.Errorf("baseline: %w", err)
 	}
-	compare(r, what, tables, taken, transactions, group, rate, fastest)
+	compare(r, what, best, taken, transactions, group, rate)
 	return nil
 }
 
@@ -240,10 +238,9 @@ func (d *deployment) commits(ctx context.Context) (c commits, err error) {
 	return c, err
 }
 
-func compare(r *run, what string, tables []table, taken, transactions int, group, rate float64, baseline time.Duration) {
-	rows, size := volume(tables)
-	base := float64(taken) / baseline.Seconds()
-	r.say("%s: baseline inserted %d rows (%.1f an application, %d bytes) in %d transactions", what, rows, float64(rows)/float64(taken), size/taken, transactions)
+func compare(r *run, what string, in inserted, taken, transactions int, group, rate float64) {
+	base := float64(taken) / in.took.Seconds()
+	r.say("%s: baseline inserted %d rows (%.1f an application, %d bytes) in %d transactions", what, in.rows, float64(in.rows)/float64(taken), in.size/taken, transactions)
 	r.note(what+": applications decided and durable", rate, "applications/s")
 	r.note(what+": baseline, the same rows", base, "applications/s")
 	r.note(what+": Muster's group", group, "applications")
