@@ -80,5 +80,4 @@ type ReferenceUse struct {
 	Reference string
 	MAC       []byte // of the application of that reference; nil where there is none
 	Account   string // id of the account of that reference; "" where there is none
-	State     string // of that account
 }

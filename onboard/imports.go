@@ -454,7 +454,7 @@ func (s *Service) takeCustomers(ctx context.Context, tx Tx, c *chunk) error {
 		}
 		c.fresh = append(c.fresh, a.line)
 		for k, r := range a.accounts {
-			u := &muster.ReferenceUse{Reference: r.Reference, Account: r.ID, State: r.State}
+			u := &muster.ReferenceUse{Reference: r.Reference, Account: r.ID}
 			if k == 0 && r.Reference == a.app.Reference {
 				u.MAC = a.app.MAC
 			}

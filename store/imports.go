@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"github.com/muster-cip/muster"
@@ -121,43 +120,4 @@ func (tx *Tx) PutImport(ctx context.Context, x *muster.ImportRecord) error {
 		`UPDATE imports SET cohort = ?, source = ?, operator = ?, made = ?, ended = ?, place = ?, taken = ?, present = ?, refused = ?,
 			report = ?, version = ? WHERE id = ? AND version = ?`,
 		x.ID, x.Cohort, x.Source, x.By, x.Made, x.Ended, x.Place, x.Taken, x.There, x.Refused, report)
-}
-
-// References says which of these references are in use, as an application's or an
-// account's name.
-func (tx *Tx) References(ctx context.Context, references []string) (map[string]*muster.ReferenceUse, error) {
-	found := map[string]*muster.ReferenceUse{}
-	of := func(reference string) *muster.ReferenceUse {
-		if found[reference] == nil {
-			found[reference] = &muster.ReferenceUse{Reference: reference}
-		}
-		return found[reference]
-	}
-	const width = 200 // one length, so that one statement is prepared
-	marks := `(?` + strings.Repeat(", ?", width-1) + `)`
-	for from := 0; from < len(references); from += width {
-		args := make([]any, width)
-		for i := range args {
-			args[i] = references[min(from+i, len(references)-1)]
-		}
-		if err := tx.query(ctx, func(r row) error {
-			var reference string
-			var mac []byte
-			err := r.scan(&reference, &mac)
-			of(reference).MAC = mac
-			return err
-		}, `SELECT reference, mac FROM applications WHERE reference IN `+marks, append([]any{}, args...)...); err != nil {
-			return nil, err
-		}
-		if err := tx.query(ctx, func(r row) error {
-			var reference, id, state string
-			err := r.scan(&reference, &id, &state)
-			u := of(reference)
-			u.Account, u.State = id, state
-			return err
-		}, `SELECT reference, id, state FROM accounts WHERE reference IN `+marks, args...); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
 }

@@ -146,34 +146,6 @@ var _ ledger.Accounts = LedgerAccounts{}
 // LedgerAccounts returns the accounts of db.
 func (db *DB) LedgerAccounts() LedgerAccounts { return LedgerAccounts{db} }
 
-// AccountIDs leads from references to ids; unknown ones are absent.
-func (a LedgerAccounts) AccountIDs(ctx context.Context, references []string) (map[string]string, error) {
-	found := make(map[string]string, len(references))
-	err := a.db.View(ctx, func(tx *Tx) error {
-		for from := 0; from < len(references); {
-			width := 1 // of few lengths, so that few statements are prepared
-			if len(references)-from > 1 {
-				width = 200
-			}
-			args := make([]any, width)
-			for i := range args {
-				args[i] = references[min(from+i, len(references)-1)]
-			}
-			if err := tx.query(ctx, func(r row) error {
-				var reference, id string
-				err := r.scan(&reference, &id)
-				found[reference] = id
-				return err
-			}, `SELECT reference, id FROM accounts WHERE reference IN (?`+strings.Repeat(", ?", width-1)+`)`, args...); err != nil {
-				return err
-			}
-			from += width
-		}
-		return nil
-	})
-	return found, err
-}
-
 // NewAccounts are the references of accounts with ids past after, in the order of ids.
 func (a LedgerAccounts) NewAccounts(ctx context.Context, after string, limit int) (references []string, last string, err error) {
 	err = a.db.View(ctx, func(tx *Tx) error {
