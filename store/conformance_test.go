@@ -43,6 +43,7 @@ var conformance = []struct {
 	{"an older version is stale and changes nothing", staleVersions},
 	{"an older version undoes what was written beside it", staleUndoes},
 	{"of 64 posts of one reference one is taken", uniqueReferences},
+	{"references lead to what they name", references},
 	{"a transaction that fails undoes itself alone", isolation},
 	{"a failed write ends its transaction", poisoned},
 	{"a panic comes out where it belongs", panics},
@@ -361,6 +362,49 @@ func post(ctx context.Context, db *store.DB, reference string) (id string, taken
 }
 
 func uniqueReferences(b *bundle) { raceReferences(b, b.db) }
+
+// references asks for one, for many, for some twice, and for some that name nothing.
+func references(b *bundle) {
+	ctx := b.Context()
+	b.tx(func(tx *store.Tx) error {
+		for _, app := range []string{"a", "both"} {
+			if err := tx.PutApplication(ctx, &muster.ApplicationRecord{ID: "app_" + app, Reference: app, MAC: []byte(app), Customer: "cus_1", State: muster.AppNeeds}); err != nil {
+				return err
+			}
+		}
+		for i := range 300 {
+			if err := tx.PutAccount(ctx, &muster.AccountRecord{ID: fmt.Sprintf("acc_%d", i), Reference: fmt.Sprintf("b%d", i), Customer: "cus_1", State: muster.AccActive}); err != nil {
+				return err
+			}
+		}
+		return tx.PutAccount(ctx, &muster.AccountRecord{ID: "acc_both", Reference: "both", Customer: "cus_1", State: muster.AccActive})
+	})
+	names := []string{"nothing", "a", "both", "b7", "both"}
+	want := map[string]*muster.ReferenceUse{
+		"a": {Reference: "a", MAC: []byte("a")}, "both": {Reference: "both", MAC: []byte("both"), Account: "acc_both"}, "b7": {Reference: "b7", Account: "acc_7"},
+	}
+	ids := map[string]string{"both": "acc_both", "b7": "acc_7"}
+	ask := func() {
+		b.Helper()
+		same(b, want, func(ctx context.Context, tx *store.Tx) (map[string]*muster.ReferenceUse, error) { return tx.References(ctx, names) })
+		same(b, ids, func(ctx context.Context, _ *store.Tx) (map[string]string, error) {
+			return b.db.LedgerAccounts().AccountIDs(ctx, names)
+		})
+	}
+	ask()
+	for i := range 300 {
+		name := fmt.Sprintf("b%d", i)
+		names = append(names, name, "no"+name)
+		want[name], ids[name] = &muster.ReferenceUse{Reference: name, Account: fmt.Sprintf("acc_%d", i)}, fmt.Sprintf("acc_%d", i)
+	}
+	ask()
+	names = nil
+	clear(want)
+	clear(ids)
+	ask()
+	names, want["a"] = []string{"a"}, &muster.ReferenceUse{Reference: "a", MAC: []byte("a")}
+	ask()
+}
 
 // raceReferences posts each of a few references from 64 places at once.
 func raceReferences(b *bundle, dbs ...*store.DB) {
