@@ -18,26 +18,42 @@ import (
 // so that the same files again change nothing; a reference that another customer has is
 // a conflict, and nothing of these files is taken. Nothing is decided, and nobody is told.
 func (s *Service) Regain(ctx context.Context, files []*File) (taken int, err error) {
-	drafts := make([]*regained, len(files))
-	for i, f := range files {
-		if drafts[i], err = s.draftFile(ctx, f); err != nil {
-			return 0, err
+	for _, f := range files {
+		if f.Customer.ID == "" || len(f.Subjects) == 0 {
+			return 0, muster.Invalid(muster.Fault{Pointer: "/customer", Code: "required", Detail: "a file has its customer and at least one subject"})
 		}
 	}
+	if err := s.DB.View(ctx, func(tx Tx) error { // for those who are there no keys are made
+		files, err = absent(ctx, tx, files, func(f *File) string { return f.Customer.ID })
+		return err
+	}); err != nil || len(files) == 0 {
+		return 0, err
+	}
+	at := make([]int, len(files)+1)
+	for i, f := range files {
+		at[i+1] = at[i] + f.keysFor()
+	}
+	keys, err := s.Vault.MakeKeys(ctx, at[len(files)])
+	if err != nil {
+		return 0, err
+	}
+	drafts := make([]*regained, len(files))
+	if err := spread(ctx, len(files), importShare, func(i int) (err error) {
+		drafts[i], err = s.draftFile(files[i], keys[at[i]:at[i+1]])
+		return err
+	}); err != nil {
+		return 0, err
+	}
 	err = s.DB.InTx(ctx, func(tx Tx) error {
-		taken = 0
-		for _, d := range drafts {
-			_, err := tx.Customer(ctx, d.file.Customer.ID)
-			if err == nil {
-				continue
-			}
-			if muster.ErrorCode(err) != muster.CodeNotFound {
-				return err
-			}
+		fresh, err := absent(ctx, tx, drafts, func(d *regained) string { return d.file.Customer.ID })
+		if err != nil {
+			return err
+		}
+		taken = len(fresh)
+		for _, d := range fresh {
 			if err := s.writeFile(ctx, tx, d); err != nil {
 				return err
 			}
-			taken++
 		}
 		return nil
 	})
@@ -50,6 +66,41 @@ func (s *Service) Regain(ctx context.Context, files []*File) (taken int, err err
 		gone = slices.AppendSeq(gone, maps.Keys(d.gone))
 	}
 	return taken, s.Vault.Destroy(ctx, gone)
+}
+
+// absent are those of a list whose customers are not there, each once.
+func absent[T any](ctx context.Context, tx Tx, list []T, customer func(T) string) (rest []T, err error) {
+	ids := make([]string, len(list))
+	for i, x := range list {
+		ids[i] = customer(x)
+	}
+	found, err := tx.TheseCustomers(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	there := make(map[string]bool, len(list))
+	for _, c := range found {
+		there[c.ID] = true
+	}
+	for i, x := range list {
+		if !there[ids[i]] {
+			there[ids[i]] = true
+			rest = append(rest, x)
+		}
+	}
+	return rest, nil
+}
+
+// keysFor is how many keys a file takes: one for each person, one for each piece of
+// evidence of which something was seen.
+func (f *File) keysFor() int {
+	n := len(f.Subjects)
+	for i := range f.Evidence {
+		if f.Evidence[i].Details != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // regained is one file, sealed for this house.
@@ -67,15 +118,11 @@ type regained struct {
 	macs      map[string][]byte // by application id
 }
 
-// draftFile seals a file. Nothing is written.
-func (s *Service) draftFile(ctx context.Context, f *File) (*regained, error) {
-	if f.Customer.ID == "" || len(f.Subjects) == 0 {
-		return nil, muster.Invalid(muster.Fault{Pointer: "/customer", Code: "required", Detail: "a file has its customer and at least one subject"})
-	}
-	d := &regained{file: f, keys: map[string]vault.Key{}, gone: map[string]bool{}, shown: map[string]int{}, macs: map[string][]byte{}}
-	keys, err := s.Vault.TakeKeys(ctx, len(f.Subjects))
-	if err != nil {
-		return nil, err
+// draftFile seals a file: keys are those of its subjects, in turn, then those of its
+// evidence. Nothing is written, so it may be done for many at once.
+func (s *Service) draftFile(f *File, keys []vault.Key) (*regained, error) {
+	d := &regained{
+		file: f, keys: map[string]vault.Key{}, own: keys[len(f.Subjects):], gone: map[string]bool{}, shown: map[string]int{}, macs: map[string][]byte{},
 	}
 	for i := range f.Subjects {
 		r := &f.Subjects[i]
@@ -89,15 +136,6 @@ func (s *Service) draftFile(ctx context.Context, f *File) (*regained, error) {
 				return nil, err
 			}
 		}
-	}
-	seen := 0
-	for i := range f.Evidence {
-		if f.Evidence[i].Details != nil {
-			seen++
-		}
-	}
-	if d.own, err = s.Vault.TakeKeys(ctx, seen); err != nil {
-		return nil, err
 	}
 	for i := range f.Evidence {
 		if err := s.draftEvidence(d, &f.Evidence[i]); err != nil {
@@ -394,6 +432,10 @@ func (s *Service) writeAccounts(ctx context.Context, tx Tx, d *regained) error {
 		if err := tx.PutApplication(ctx, &a); err != nil {
 			return err
 		}
+		until := untilOf(f.Decisions, a.Decision, tx.Now())
+		if until.IsZero() && (a.State != muster.AppNeeds || a.Shadow) {
+			continue // nothing of it runs out
+		}
 		loaded, err := s.load(ctx, tx, a.ID)
 		if muster.ErrorCode(err) == muster.CodeNotFound {
 			continue // whose parent has not come yet, or whose claims are gone: it is closed, or looked at when something happens
@@ -401,7 +443,7 @@ func (s *Service) writeAccounts(ctx context.Context, tx Tx, d *regained) error {
 		if err != nil {
 			return err
 		}
-		if err := s.lookAgain(ctx, tx, loaded, untilOf(f.Decisions, a.Decision, tx.Now())); err != nil {
+		if err := s.lookAgain(ctx, tx, loaded, until); err != nil {
 			return err
 		}
 	}

@@ -94,6 +94,7 @@ type Hits interface {
 type Book interface {
 	CustomersAfter(ctx context.Context, p muster.Page) ([]string, error)
 	CountCustomers(ctx context.Context) (int, error)
+	TheseCustomers(ctx context.Context, ids ...string) ([]*muster.CustomerRecord, error) // those that are there
 	CountCustomersSince(ctx context.Context, t time.Time) (int, error)
 	Book(ctx context.Context, after, last string) ([]muster.BookRow, error)
 	DecidedBetween(ctx context.Context, from, until time.Time) ([]string, error)
