@@ -90,24 +90,29 @@ type Evidence struct {
 }
 
 // Instant is a time, or a day, which is its beginning in UTC.
-type Instant struct{ time.Time }
+type Instant struct {
+	time.Time
+	wrong bool // it is neither: a fault of its member, which the decoder does not name
+}
 
 // UnmarshalJSON reads RFC 3339, or YYYY-MM-DD.
 func (i *Instant) UnmarshalJSON(b []byte) error {
 	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return errInstant
+	i.wrong = true
+	if json.Unmarshal(b, &s) != nil {
+		return nil
 	}
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if t, err := time.Parse(layout, s); err == nil {
-			i.Time = muster.Instant(t)
+			i.Time, i.wrong = muster.Instant(t), false
 			return nil
 		}
 	}
-	return errInstant
+	return nil
 }
 
-var errInstant = errors.New("not a time")
+// absent reports whether the line says nothing of it.
+func (i Instant) absent() bool { return i.IsZero() && !i.wrong }
 
 // Parse reads one line, without its end. now is for times that lie ahead. The error is
 // invalid, with every fault of the line's own; the application in it is not looked into.
@@ -129,8 +134,6 @@ func Parse(text []byte, now time.Time) (*Line, error) {
 		switch {
 		case errors.As(err, &wrong):
 			return one(pointerOf(wrong.Field), "type", "has a value of another type")
-		case errors.Is(err, errInstant):
-			return one("", "time", "a time is RFC 3339 with its zone, or YYYY-MM-DD")
 		case strings.HasPrefix(err.Error(), "json: unknown field"):
 			return one("", "unknown_field", "has a member that is not in its shape") // its name is the caller's text
 		}
@@ -253,7 +256,7 @@ func (f *faults) standing(at string, since Instant, state string, closed Instant
 		f.add(at+"/state", "unknown_value", "is none of active, closing, closed")
 	}
 	switch {
-	case state == muster.AccClosed && closed.IsZero():
+	case state == muster.AccClosed && closed.absent():
 		f.add(at+"/closed", "required", "says when an account that is closed was closed: how long records are kept hangs on it")
 	case state != muster.AccClosed && !closed.IsZero():
 		f.add(at+"/closed", "misplaced", "is of an account whose state is closed")
@@ -271,7 +274,14 @@ func (f *faults) standing(at string, since Instant, state string, closed Instant
 	}
 }
 
+func (f *faults) time(at string, t Instant) {
+	if t.wrong {
+		f.add(at, "time", "a time is RFC 3339 with its zone, or YYYY-MM-DD")
+	}
+}
+
 func (f *faults) past(at string, t Instant) {
+	f.time(at, t)
 	switch {
 	case t.IsZero():
 	case t.After(f.now.Add(24 * time.Hour)):
@@ -317,10 +327,11 @@ func (e *Evidence) faults(f *faults, at string) {
 	default:
 		f.add(at+"/assurance", "unknown_value", "is none of low, substantial, high")
 	}
-	if e.At.IsZero() {
+	if e.At.absent() {
 		f.add(at+"/at", "required", "says when it was seen")
 	}
 	f.past(at+"/at", e.At)
+	f.time(at+"/expires", e.Expires)
 	if !e.Expires.IsZero() && !e.Expires.After(e.At.Time) {
 		f.add(at+"/expires", "ends_before_start", "lies before at")
 	}
