@@ -214,6 +214,7 @@ func importArchive(ctx context.Context, r *remote, name, identity string) error 
 		if err := sendPart(ctx, r, c.slow(), part, data, got); err != nil {
 			return fmt.Errorf("%s: %w", part, err)
 		}
+		fmt.Fprintf(r.err, "%s: %d records taken, %d leases and %d access records sent\n", printable(part), got["records"], got["leases"], got["access"])
 		return nil
 	})
 	if err != nil {
@@ -319,7 +320,7 @@ func sendPart(ctx context.Context, r *remote, c *client, name string, data []byt
 		got[folder] += lines
 	default:
 		var out export.Regained
-		if _, err := c.call(ctx, http.MethodPost, "/v1/imports/parts", data, &out, "Content-Type", "application/x-ndjson"); err != nil {
+		if err := r.deliver(ctx, c, "/v1/imports/parts", data, &out, "Content-Type", "application/x-ndjson"); err != nil {
 			return err
 		}
 		got["records"] += out.Taken
