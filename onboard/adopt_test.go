@@ -237,6 +237,53 @@ func TestASweepFindsWhoCameWithABook(t *testing.T) {
 	b.Clean()
 }
 
+// Of many files that end one after another, one look at everybody does for all that had
+// ended before it began.
+func TestManyFilesAreSweptOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Lists.Put("own.bad", roomtest.Listed("1", "Zebedee Quillfeather"))
+	file := func(n int) {
+		t.Helper()
+		r, _, err := b.Onboard.OpenImport(b.Context(), b.Anna, onboard.ImportOrder{Cohort: "all", Due: roomtest.Start.Add(90 * day), Source: fmt.Sprintf("%064x", n)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.took(b.takeLines(r.ID, 1, customerLine(roomtest.Person(fmt.Sprint("p", n)), "")), 1, 0)
+		b.endImport(r.ID)
+	}
+	// begin takes the jobs that wait, and says how many there were.
+	begin := func(kind string) (n int) {
+		t.Helper()
+		if err := b.DB.InTx(b.Context(), func(tx *store.Tx) error {
+			jobs, err := tx.Claim(b.Context(), []string{kind}, "test", 100, time.Hour)
+			n = len(jobs)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for n := range 3 {
+		file(n)
+	}
+	if n := begin(muster.JobSweep); n != 1 {
+		t.Errorf("%d sweeps of one list wait", n)
+	}
+	file(3) // the sweep has begun: it may have passed by
+	if n := begin(muster.JobSweep); n != 1 {
+		t.Errorf("%d sweeps wait for who came after one began", n)
+	}
+	b.Clock.Move(91 * day)
+	if n := begin(muster.JobCohort); n != 1 {
+		t.Errorf("%d jobs decide one cohort", n)
+	}
+	file(4)
+	if n := begin(muster.JobCohort); n != 1 {
+		t.Errorf("%d jobs decide who came after one began", n)
+	}
+}
+
 // A value shared with somebody whose account was closed for abuse is counted.
 func TestClosedForAbuseCounts(t *testing.T) {
 	t.Parallel()

@@ -549,18 +549,19 @@ func (s *Service) EndImport(ctx context.Context, by muster.Principal, id string)
 		if err := tx.PutImport(ctx, r); err != nil {
 			return err
 		}
-		jobs := []*muster.Job{{ID: muster.NewID(muster.PrefixMessage, tx.Now()), Kind: muster.JobCohort, Ref: c.Name, RunAt: c.Due}}
+		if err := await(ctx, tx, &muster.Job{Kind: muster.JobCohort, Ref: c.Name, RunAt: c.Due}); err != nil {
+			return err
+		}
 		if w != nil && r.Taken > 0 {
 			for _, ref := range w.Refs { // as if each list had just come
 				payload, err := json.Marshal(muster.SweepOrder{List: ref.List, To: ref.Digest})
 				if err != nil {
 					return muster.Errorf(muster.CodeInternal, "a sweep cannot be ordered: %w", err)
 				}
-				jobs = append(jobs, &muster.Job{ID: muster.NewID(muster.PrefixMessage, tx.Now()), Kind: muster.JobSweep, Payload: payload})
+				if err := await(ctx, tx, &muster.Job{Kind: muster.JobSweep, Ref: ref.Digest, RunAt: tx.Now(), Payload: payload}); err != nil {
+					return err
+				}
 			}
-		}
-		if err := tx.Enqueue(ctx, jobs...); err != nil {
-			return err
 		}
 		_, err = s.Journal.Enter(ctx, tx, tlog.Import, by.Operator, muster.Ref{Kind: "import", ID: r.ID}, struct {
 			What    string `json:"what"`
@@ -571,4 +572,14 @@ func (s *Service) EndImport(ctx context.Context, by muster.Principal, id string)
 		return err
 	})
 	return r, err
+}
+
+// await enqueues a job, unless the same waits already and nobody has begun it: of a folder of
+// files each ends by itself, and one look at everybody on file does for all.
+func await(ctx context.Context, tx Tx, j *muster.Job) error {
+	if there, err := tx.AwaitedJob(ctx, j.Kind, j.Ref, j.RunAt); err != nil || there {
+		return err
+	}
+	j.ID = muster.NewID(muster.PrefixMessage, tx.Now())
+	return tx.Enqueue(ctx, j)
 }

@@ -136,6 +136,7 @@ type Gate interface {
 type Jobs interface {
 	Enqueue(ctx context.Context, jobs ...*muster.Job) error
 	LaterJob(ctx context.Context, kind, ref, id string, by time.Time) (bool, error) // made after that one, and at work by then
+	AwaitedJob(ctx context.Context, kind, ref string, by time.Time) (bool, error)   // due by then, and not begun
 }
 
 // Imports are the provider's existing book: files on their way in, cohorts, and which

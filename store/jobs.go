@@ -104,6 +104,13 @@ func (tx *Tx) LaterJob(ctx context.Context, kind, ref, id string, by time.Time) 
 	return n > 0, err
 }
 
+// AwaitedJob reports whether a job of a kind about the same is due by then and nobody has begun
+// it: what is committed before this is asked is there for whoever does.
+func (tx *Tx) AwaitedJob(ctx context.Context, kind, ref string, by time.Time) (bool, error) {
+	n, err := one(ctx, tx, "count", scanInt, `SELECT count(*) FROM jobs WHERE dead = 0 AND kind = ? AND run_at <= ? AND ref = ? AND attempts = 0`, kind, by, ref)
+	return n > 0, err
+}
+
 // NextDue is when the earliest job of a kind is due; zero where there is none.
 func (tx *Tx) NextDue(ctx context.Context, kind string) (time.Time, error) {
 	n, err := one(ctx, tx, "job", scanInt, `SELECT coalesce(min(run_at), 0) FROM jobs WHERE dead = 0 AND kind = ?`, kind)
