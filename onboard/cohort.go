@@ -67,7 +67,7 @@ const cohortPage = 100
 
 // CohortDue decides members of a cohort that is due, at most its share on one day, for
 // as long as ctx lets it. Each is a transaction: killed at any instant it goes on
-// with the others. A cohort has a job for each file and change, which all wake at midnight:
+// with the others. A cohort may have several jobs, of files and changes, which all wake at midnight:
 // only the one that was made last goes on (a lease is shorter than an hour), or several processes would each decide a share.
 func (s *Service) CohortDue(ctx context.Context, job *muster.Job) (SweepState, error) {
 	now := s.Clock()
