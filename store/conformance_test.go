@@ -386,7 +386,9 @@ func references(b *bundle) {
 	ids := map[string]string{"both": "acc_both", "b7": "acc_7"}
 	ask := func() {
 		b.Helper()
-		same(b, want, func(ctx context.Context, tx *store.Tx) (map[string]*muster.ReferenceUse, error) { return tx.References(ctx, names) })
+		same(b, want, func(ctx context.Context, tx *store.Tx) (map[string]*muster.ReferenceUse, error) {
+			return tx.References(ctx, names)
+		})
 		same(b, ids, func(ctx context.Context, _ *store.Tx) (map[string]string, error) {
 			return b.db.LedgerAccounts().AccountIDs(ctx, names)
 		})
