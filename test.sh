@@ -110,6 +110,10 @@ install_packages() {
 	esac && without_starting apt install -y --no-install-recommends "$@"
 }
 
+pgbouncer() {
+	command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]
+}
+
 nginx() {
 	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ]
 }
@@ -120,6 +124,7 @@ missing() {
 	if ! command -v strace >/dev/null; then missing+=(strace); fi
 	if ! compiler; then missing+=(gcc libc6-dev); fi
 	if ! postgres; then missing+=(postgresql); fi
+	if ! pgbouncer; then missing+=(pgbouncer); fi
 	if ! nginx; then missing+=(nginx); fi
 	if ! command -v systemd-analyze >/dev/null; then missing+=(systemd); fi
 	if ! command -v systemd-nspawn >/dev/null; then missing+=(systemd-container); fi

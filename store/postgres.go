@@ -39,19 +39,10 @@ func openPostgres(ctx context.Context, c Config, m migrations) (_ *postgres, err
 		return nil, muster.Errorf(muster.CodeInvalid, "the DSN of PostgreSQL cannot be read") // its error shows the password
 	}
 	conf.MinConns = 0
-	if c.Schema != "" {
-		conf.ConnConfig.RuntimeParams["search_path"] = pgx.Identifier{c.Schema}.Sanitize()
+	if err := refusePooler(ctx, conf.ConnConfig); err != nil {
+		return nil, err
 	}
-	// Every statement is prepared, and each has one way to be run: planning the question
-	// of an arrival anew for its parameters costs more than answering it.
-	conf.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
-	// Acknowledged means synced, whatever the server's default. Stronger settings
-	// (remote_write, remote_apply) stay.
-	conf.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
-			WHERE current_setting('synchronous_commit') IN ('off', 'local')`)
-		return err
-	}
+	conf.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error { return prepareSession(ctx, conn, c.Schema) }
 	if err := m.runPostgres(ctx, conf.ConnConfig, c.Schema); err != nil {
 		return nil, err
 	}
@@ -91,11 +82,36 @@ func openPostgres(ctx context.Context, c Config, m migrations) (_ *postgres, err
 	return p, nil
 }
 
+// prepareSession sets what holds for a connection. Poolers refuse to have it said as one
+// connects.
+func prepareSession(ctx context.Context, conn *pgx.Conn, schema string) error {
+	// Every statement is prepared, and each has one way to be run: planning the question
+	// of an arrival anew for its parameters costs more than answering it. Acknowledged means
+	// synced, whatever the server's default; stronger settings (remote_write, remote_apply) stay.
+	settings := `SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
+		set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' ELSE current_setting('synchronous_commit') END, false)`
+	var args []any
+	if schema != "" {
+		settings += `, set_config('search_path', $1, false)`
+		args = append(args, pgx.Identifier{schema}.Sanitize())
+	}
+	_, err := conn.Exec(ctx, settings, args...)
+	return err
+}
+
 // migrationLock is the advisory lock under which one process at a time migrates.
 const migrationLock = 0x6d757374
 
 func (m migrations) runPostgres(ctx context.Context, conf *pgx.ConnConfig, schema string) error {
-	db := stdlib.OpenDB(*conf)
+	// Whoever limits how long a statement may take does not mean these: one that is never
+	// through keeps the program from starting.
+	db := stdlib.OpenDB(*conf, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		if err := prepareSession(ctx, conn, schema); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, `SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false), set_config('idle_in_transaction_session_timeout', '0', false)`)
+		return err
+	}))
 	defer db.Close()
 	lock, err := db.Conn(ctx)
 	if err != nil {
@@ -470,7 +486,7 @@ func postgresError(err error) error {
 			return muster.Errorf(muster.CodeUnavailable, "others write the same rows: %w", errors.Join(errRetry, cause))
 		case e.Code == "53100":
 			return &muster.Error{Code: muster.CodeNoSpace, Message: "the disk of the store is full: nothing was kept", Cause: cause, RetryAfter: retryNoSpace}
-		case e.Code[:2] == "08", e.Code[:2] == "53", e.Code[:2] == "57", e.Code[:2] == "58", e.Code[:2] == "25", e.Code[:2] == "28", e.Code[:2] == "3D":
+		case e.Code[:2] == "08", e.Code[:2] == "53", e.Code[:2] == "57", e.Code[:2] == "55", e.Code[:2] == "58", e.Code[:2] == "25", e.Code[:2] == "28", e.Code[:2] == "3D":
 			return muster.Errorf(muster.CodeUnavailable, "the store failed: %w", cause)
 		}
 		return muster.Errorf(muster.CodeInternal, "the store refused a statement: %w", cause)
