@@ -66,7 +66,7 @@ need() {
 }
 
 postgres() {
-	command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null
+	type -P postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null
 }
 
 compiler() {
@@ -111,11 +111,11 @@ install_packages() {
 }
 
 pgbouncer() {
-	command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]
+	type -P pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]
 }
 
 nginx() {
-	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ]
+	type -P nginx >/dev/null || [ -x /usr/sbin/nginx ]
 }
 
 missing() {
