@@ -321,12 +321,17 @@ func (s *Session) OpenFacts(ctx context.Context, decisionID string, blob []byte)
 }
 
 // Warm loads keys with one read of the key store: a job over many records warms
-// them by the hundred.
+// them by the hundred. Those that would have to be looked at again in a moment are too,
+// or each would be read for itself in the middle of the work.
 func (s *Session) Warm(ctx context.Context, keyIDs []string) error {
 	if err := s.count(0); err != nil {
 		return err
 	}
-	_, err := s.v.Keys(ctx, keyIDs)
+	oldest := s.v.oldest()
+	if s.v.shared {
+		oldest = oldest.Add(recheck / 2)
+	}
+	_, err := s.v.keysSeen(ctx, keyIDs, oldest)
 	return err
 }
 

@@ -107,10 +107,15 @@ func errGone(id string) error {
 // Keys opens many keys for sealing with one read of the key store. Keys that are
 // destroyed are absent.
 func (v *Vault) Keys(ctx context.Context, ids []string) (map[string]Key, error) {
+	return v.keysSeen(ctx, ids, v.oldest())
+}
+
+// keysSeen is Keys by what the cache has that was seen at or after oldest.
+func (v *Vault) keysSeen(ctx context.Context, ids []string, oldest time.Time) (map[string]Key, error) {
 	found := make(map[string]Key, len(ids))
 	var missing []string
 	for _, id := range ids {
-		if o := v.cache.get(id, v.oldest()); o != nil {
+		if o := v.cache.get(id, oldest); o != nil {
 			found[id] = Key{o}
 		} else {
 			missing = append(missing, id)
