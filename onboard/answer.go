@@ -103,7 +103,7 @@ func (s *Service) View(ctx context.Context, id string) (v *View, err error) {
 		if err != nil {
 			return err
 		}
-		v = &View{Answer: *a, Received: app.Received, Updated: app.Updated}
+		v = &View{Answer: *a, Customer: app.Customer, Received: app.Received, Updated: app.Updated}
 		if r, err := tx.OpenReview(ctx, app.ID); err == nil {
 			v.Review = r.ID
 		} else if muster.ErrorCode(err) != muster.CodeNotFound {

@@ -67,6 +67,7 @@ type SubjectView struct {
 // View is an application as it may be seen without a purpose: redacted.
 type View struct {
 	Answer
+	Customer string        `json:"customer" doc:"id of whose file it is: for holds, erasures and copies"`
 	Received time.Time     `json:"received"`
 	Updated  time.Time     `json:"updated"`
 	Subjects []SubjectView `json:"subjects"`

@@ -14,7 +14,10 @@ import (
 
 // ages are what a class's periods say: records made before a time go, of decisions those
 // of customers whose accounts ended before another (zero: that is not asked).
-type ages struct{ made, ended time.Time }
+type ages struct {
+	made, ended time.Time
+	pack        string // whose period is the longest
+}
 
 // kept is one class of such records.
 type kept struct {
@@ -79,16 +82,19 @@ const recordsAtOnce = 500
 // limits are the ages of a class of records that are kept one by one. ok is false where
 // no pack speaks of the class.
 func (p *plan) limits(class string) (a ages, ok bool) {
-	earlier := func(have, t time.Time) time.Time {
-		if have.IsZero() || t.Before(have) {
-			return t
+	earlier := func(have *time.Time, t time.Time) bool {
+		first := have.IsZero() || t.Before(*have)
+		if first {
+			*have = t
 		}
-		return have
+		return first
 	}
 	for _, r := range p.rulesOf(nil, class) {
-		a.made, ok = earlier(a.made, r.limit), true
+		if ok = true; earlier(&a.made, r.limit) {
+			a.pack = r.pack.Ref().ID + " " + r.pack.Ref().Edition
+		}
 		if slices.Contains(r.from, "closed") {
-			a.ended = earlier(a.ended, r.limit)
+			earlier(&a.ended, r.limit)
 		}
 	}
 	return a, ok
@@ -158,7 +164,11 @@ func (p *plan) previewRecords(ctx context.Context, tx Tx, v *Preview) error {
 		if p.heldWhole(k) {
 			due, held = 0, due+held
 		}
-		v.Classes[k.class] = ClassPlan{Due: due, Held: held}
+		c := ClassPlan{Due: due, Held: held}
+		if due+held > 0 {
+			c.Packs = map[string]int64{a.pack: due + held}
+		}
+		v.Classes[k.class] = c
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ func newCustomer(t terminal) *cobra.Command {
 func newCustomerCopy(t terminal) *cobra.Command {
 	var subject, matter, from, until string
 	cmd := &cobra.Command{
-		Use: "copy CUSTOMER --case NUMBER", Short: "Print a person's own copy of what is kept of them; it reveals, on the record", Args: cobra.ExactArgs(1),
+		Use: "copy CUSTOMER --case NUMBER", Short: "Print a person's own copy of what is kept of them; it reveals, on the record; CUSTOMER is an id (muster application show REFERENCE)", Args: cobra.ExactArgs(1),
 		Long: "Print a person's own copy as JSON: what they stated, what was found, decisions in words for them, use of\n" +
 			"their accounts, and how long it is kept. Other persons, how checks are made, notes of staff and what is\n" +
 			"under a non-disclosure order are not in it, and it reads the same with and without.",

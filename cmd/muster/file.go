@@ -55,6 +55,7 @@ func printApplication(t terminal, v *onboard.View) error {
 		{"application", v.Application},
 		{"state", v.State},
 		{"account", v.Account + " (" + v.AccountState + ")"},
+		{"customer", v.Customer},
 		{"received", when(v.Received)},
 		{"claims", fmt.Sprintf("revision %d, version %d", v.Revision, v.Version)},
 	}

@@ -136,7 +136,7 @@ func newHoldPlace(t terminal) *cobra.Command {
 	}
 	r := remoteFlags(cmd, t)
 	fl := cmd.Flags()
-	fl.StringVar(&h.Customer, "customer", "", "customer id")
+	fl.StringVar(&h.Customer, "customer", "", "customer id: muster application show REFERENCE says it")
 	fl.StringVar(&h.Class, "class", "", "record class: identity, claims, evidence, us_proof, hits, decisions, reveals, notices, gate, access, leases, ...")
 	fl.StringVar(&from, "from", "", "files made from then on; with --withheld, records")
 	fl.StringVar(&until, "until", "", "and before then")
@@ -256,7 +256,7 @@ func newErasure(t terminal) *cobra.Command {
 
 func newErasureAsk(t terminal) *cobra.Command {
 	var ground string
-	cmd := &cobra.Command{Use: "ask CUSTOMER --ground request|error", Short: "Propose that a customer's file be erased", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "ask CUSTOMER --ground request|error", Short: "Propose that a customer's file be erased; CUSTOMER is an id (muster application show REFERENCE)", Args: cobra.ExactArgs(1)}
 	r := remoteFlags(cmd, t)
 	cmd.Flags().StringVar(&ground, "ground", "", "request: the person asked; error: it should never have been taken")
 	need(cmd, "ground")
