@@ -425,6 +425,7 @@ type meters struct {
 	erased   *prometheus.CounterVec
 	waits    prometheus.Gauge
 	standing *prometheus.GaugeVec
+	stood    map[[2]string]int64 // kinds and states that were counted once: of those that nothing is in any more 0 is said
 	due      *prometheus.GaugeVec
 	lists    *prometheus.GaugeVec
 	unsealed prometheus.Gauge
@@ -455,6 +456,7 @@ func newMeters(r *prometheus.Registry) *meters {
 		standing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "muster_records", Help: "Records on file, by kind and state.",
 		}, []string{"kind", "state"}),
+		stood: map[[2]string]int64{},
 		lists: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "muster_list", Help: "Watch lists: entries in effect, rows that could not be read, seconds since it was known to be its publisher's, 1 where stale, 1 where a snapshot waits for a person.",
 		}, []string{"list", "what"}),
@@ -519,10 +521,16 @@ func (m *meters) count(ctx context.Context, db *store.DB) error {
 	if err != nil {
 		return err
 	}
+	for was := range m.stood {
+		m.stood[was] = 0
+	}
 	for kind, by := range map[string]map[string]int64{"application": c.Applications, "account": c.Accounts, "review": c.Reviews, "job": c.Jobs} {
 		for state, n := range by {
-			m.standing.WithLabelValues(kind, state).Set(float64(n))
+			m.stood[[2]string{kind, state}] = n
 		}
+	}
+	for of, n := range m.stood {
+		m.standing.WithLabelValues(of[0], of[1]).Set(float64(n))
 	}
 	hits, err := view(ctx, db, func(tx *store.Tx) (*store.HitCounts, error) { return tx.HitCounts(ctx) })
 	if err != nil {
