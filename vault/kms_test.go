@@ -2,8 +2,12 @@ package vault_test
 
 import (
 	"bytes"
+	"errors"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/muster-cip/muster"
@@ -29,7 +33,7 @@ func doer(t testing.TB, server string) *outbound.Client {
 func transit(t testing.TB, s *vaulttest.Transit) *vault.Transit {
 	t.Helper()
 	k, err := vault.NewTransit(vault.TransitConfig{
-		URL: s.URL, Mount: "transit", Key: s.Key, Client: doer(t, s.URL), Token: func() (string, error) { return s.Token, nil },
+		URL: s.URL, Mount: s.Mount, Key: s.Key, Client: doer(t, s.URL), Token: func() (string, error) { return s.Token, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -125,13 +129,64 @@ func TestTransitTurnsWithTheEpoch(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := server.Versions(); n != 1 {
+	if n := server.Versions(t); n != 1 {
 		t.Fatalf("%d versions are left", n)
 	}
 	checkFiles(t, open(t, config(store, transit(t, server))), files)
 	// What an old backup of the key store holds opens with no key that is left.
 	_, err := vault.Open(t.Context(), config(backup, transit(t, server)))
 	code(t, err, muster.CodeUnavailable)
+}
+
+// A token that was revoked or has run out is refused until its file has another.
+func TestTransitTokenIsReplaced(t *testing.T) {
+	t.Parallel()
+	server := vaulttest.NewTransit(t)
+	token := server.Token
+	k, err := vault.NewTransit(vault.TransitConfig{
+		URL: server.URL, Mount: server.Mount, Key: server.Key, Client: doer(t, server.URL), Token: func() (string, error) { return token, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrapped, err := k.Wrap(t.Context(), []byte("key"), []byte("place"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Renew(t)
+	if _, err := k.Unwrap(t.Context(), wrapped, []byte("place")); err == nil || !strings.Contains(err.Error(), "answered 403") || strings.Contains(err.Error(), token) {
+		t.Errorf("with a token that is over: %v", err)
+	}
+	token = server.Token
+	if got, err := k.Unwrap(t.Context(), wrapped, []byte("place")); err != nil || string(got) != "key" {
+		t.Errorf("with the next token: %q, %v", got, err)
+	}
+}
+
+// Who cannot start is told whether it is the token, the place or the server.
+func TestTransitSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	status := http.StatusOK
+	good := vaulttest.NewTransit(t)
+	store := vaulttest.NewStore()
+	open(t, config(store, transit(t, good)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	t.Cleanup(server.Close)
+	k, err := vault.NewTransit(vault.TransitConfig{
+		URL: server.URL, Mount: good.Mount, Key: good.Key, Client: doer(t, server.URL), Token: func() (string, error) { return "t", nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s, want := range map[int]string{http.StatusForbidden: "token", http.StatusNotFound: "mount", http.StatusServiceUnavailable: "sealed", http.StatusBadRequest: "start with the root key"} {
+		status = s
+		_, err := vault.Open(t.Context(), config(store, k))
+		code(t, err, muster.CodeUnavailable)
+		var own *muster.Error
+		if !errors.As(err, &own) || !strings.Contains(own.Hint, want) {
+			t.Errorf("%d: %v", s, err)
+		}
+	}
 }
 
 func TestTransitRefusesABadConfiguration(t *testing.T) {

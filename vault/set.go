@@ -10,6 +10,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -349,6 +350,10 @@ func (v *Vault) unwrapSet(ctx context.Context, stored Set) (*keyset, error) {
 	for _, row := range stored.Rows {
 		p, err := v.kms.Unwrap(ctx, row.Wrapped, v.setAD(row.Name, row.Version))
 		if err != nil {
+			hint := hint
+			if own := (*muster.Error)(nil); errors.As(err, &own) {
+				hint = cmp.Or(own.Hint, hint) // of a KMS that knows better
+			}
 			return nil, &muster.Error{
 				Code: muster.CodeUnavailable, Hint: hint, Cause: err,
 				Message: fmt.Sprintf("the root key %q does not open the key %s/%d of this key store and deployment", v.kms.ID(), row.Name, row.Version),

@@ -36,8 +36,8 @@ type TransitConfig struct {
 // The key turns by a new version of it; ended versions are trimmed, so that what
 // they wrapped opens nowhere.
 //
-// Its policy needs update on encrypt/KEY and decrypt/KEY, and for the turn of an
-// epoch update on keys/KEY/rotate, keys/KEY/config and keys/KEY/trim.
+// Its policy needs update on encrypt/KEY and decrypt/KEY, for the turn of an epoch on
+// keys/KEY/rotate, and from then on at every start on keys/KEY/config and keys/KEY/trim.
 // Source: the engine's HTTP API, as documented by HashiCorp and OpenBao.
 type Transit struct{ c TransitConfig }
 
@@ -134,6 +134,13 @@ func transitVersion(ciphertext []byte) (int, error) {
 
 const maxKMSAnswer = 64 << 10
 
+// transitHints are what to do about a status, where it is not the wrapped key that is wrong.
+var transitHints = map[int]string{
+	http.StatusForbidden:          "is the token in kms.transit.token_file still good, and may it update that path?",
+	http.StatusNotFound:           "is the engine mounted at kms.transit.mount, and is the key of kms.transit.key in it?",
+	http.StatusServiceUnavailable: "is the server sealed, or not started yet?",
+}
+
 // call posts to the engine. Byte slices go as base64, as encoding/json has them and
 // the engine wants them. The server's own words are kept out of the error: they may
 // repeat what was sent.
@@ -166,7 +173,10 @@ func (t *Transit) call(ctx context.Context, path string, in map[string]any, out 
 		return fmt.Errorf("the transit server: %w", err)
 	}
 	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("the transit server answered %d to %s", res.StatusCode, path)
+		return &muster.Error{
+			Code: muster.CodeUnavailable, Message: "the transit server does not do as it is asked", Hint: transitHints[res.StatusCode],
+			Cause: fmt.Errorf("it answered %d to %s", res.StatusCode, path),
+		}
 	}
 	if out == nil {
 		return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,7 +48,8 @@ func TestKeysMoveToAKMSAndBack(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "kms.token"), []byte(server.Token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	inKMS := with(t, config, "kms.yaml", "root_key: kms:transit\nkms:\n  transit:\n    url: "+server.URL+"\n    token_file: kms.token\n")
+	inKMS := with(t, config, "kms.yaml", fmt.Sprintf("root_key: kms:transit\nkms:\n  transit:\n    url: %s\n    mount: %s\n    key: %s\n    token_file: kms.token\n", server.URL, server.Mount, server.Key))
+	root := "transit/" + server.Mount + "/" + server.Key
 	run := func(want int, args ...string) (out, errs string) {
 		t.Helper()
 		code, out, errs := session(t.Context(), args...)
@@ -57,14 +59,14 @@ func TestKeysMoveToAKMSAndBack(t *testing.T) {
 		return out, errs
 	}
 	run(exitOK, "keys", "move", "--config", config, "--to", inKMS)
-	if out, _ := run(exitOK, "keys", "verify", "--config", inKMS); !strings.Contains(out, "root key transit/transit/muster") || !strings.Contains(out, "every key opens") {
+	if out, _ := run(exitOK, "keys", "verify", "--config", inKMS); !strings.Contains(out, "root key "+root) || !strings.Contains(out, "every key opens") {
 		t.Errorf("%s", out)
 	}
-	if _, errs := run(exitError, "keys", "verify", "--config", config); !strings.Contains(errs, `the key store belongs to the root key "transit/transit/muster"`) {
+	if _, errs := run(exitError, "keys", "verify", "--config", config); !strings.Contains(errs, fmt.Sprintf("the key store belongs to the root key %q", root)) {
 		t.Errorf("the old root key: %s", errs)
 	}
 	run(exitOK, "keys", "rotate", "--config", inKMS)
-	if n := server.Versions(); n != 1 {
+	if n := server.Versions(t); n != 1 {
 		t.Errorf("%d versions of the key are left", n)
 	}
 	back := with(t, config, "back.yaml", "root_key: keys/second.key\n")

@@ -9,27 +9,34 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// Transit is a server that answers as the transit secrets engine is documented to:
-// one key of type aes256-gcm96, mounted at "transit".
+// Transit is a server that answers as the transit secrets engine is documented to, with
+// one key of type aes256-gcm96; or one that stands for a service.
 type Transit struct {
-	URL, Key, Token string
+	URL, Mount, Key, Token string
+
+	service *transitService // nil: it answers itself
 
 	mu       sync.Mutex
 	versions map[int]cipher.AEAD
 	newest   int
 	minimum  struct{ decrypt, encrypt, available int }
-	Calls    []string // paths, in order
 }
 
-// NewTransit starts one; it ends with the test.
+// NewTransit starts one; it ends with the test. With MUSTER_TEST_TRANSIT=http://TOKEN@host:port
+// it is the engine of that Vault or OpenBao, mounted anew, with a token that may do what
+// docs/operate.md asks for and nothing else.
 func NewTransit(t testing.TB) *Transit {
-	s := &Transit{Key: "muster", Token: "s.test-token", versions: map[int]cipher.AEAD{}}
+	if at := os.Getenv("MUSTER_TEST_TRANSIT"); at != "" {
+		return newTransitService(t, at)
+	}
+	s := &Transit{Mount: "transit", Key: "muster", Token: "s." + rand.Text(), versions: map[int]cipher.AEAD{}}
 	s.turn()
 	server := httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(server.Close)
@@ -56,8 +63,24 @@ func newAEAD() cipher.AEAD {
 	return aead
 }
 
+// Renew ends the token and makes another.
+func (s *Transit) Renew(t testing.TB) {
+	t.Helper()
+	if s.service != nil {
+		s.Token = s.service.renew(t, s.Token)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Token = "s." + rand.Text()
+}
+
 // Versions is how many versions of the key are kept.
-func (s *Transit) Versions() int {
+func (s *Transit) Versions(t testing.TB) int {
+	t.Helper()
+	if s.service != nil {
+		return s.service.versions(t, s.Key)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.versions)
@@ -75,7 +98,6 @@ func (s *Transit) serve(w http.ResponseWriter, r *http.Request) {
 		fail(http.StatusNotFound, "no handler for route")
 		return
 	}
-	s.Calls = append(s.Calls, path)
 	if r.Header.Get("X-Vault-Token") != s.Token {
 		fail(http.StatusForbidden, "permission denied")
 		return
