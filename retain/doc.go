@@ -49,6 +49,7 @@ type Ages interface {
 	Erasures(ctx context.Context, state string, p muster.Page) ([]*muster.Erasure, error)
 	Erasure(ctx context.Context, id string) (*muster.Erasure, error)
 	PutErasure(ctx context.Context, e *muster.Erasure) error
+	EndErasure(ctx context.Context, id string) (ended bool, err error)
 }
 
 // Rows are what files consist of. Customers are named many at a time, so that what an

@@ -88,15 +88,11 @@ func (s *Service) finish(ctx context.Context, e *muster.Erasure) error {
 		if _, err := tx.EndEvidenceKeys(ctx, seen...); err != nil {
 			return err
 		}
-		now, err := tx.Erasure(ctx, e.ID)
-		if err != nil || now.State == muster.ErasureDone {
+		ended, err := tx.EndErasure(ctx, e.ID)
+		if err != nil || !ended {
 			return err // another process was faster
 		}
-		now.State, now.Done = muster.ErasureDone, tx.Now()
-		if err := tx.PutErasure(ctx, now); err != nil {
-			return err
-		}
-		return s.enterErasure(ctx, tx, e.Approver, "done", now)
+		return s.enterErasure(ctx, tx, e.Approver, "done", e)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -298,6 +299,39 @@ func (b *bundle) twoEnded() (customers []string) {
 	}
 	b.Clock.Move(3 * year)
 	return customers
+}
+
+// TestTwoErasuresAreCarriedOutAtATime: the keys of the second go before the first is done.
+func TestTwoErasuresAreCarriedOutAtATime(t *testing.T) {
+	both(t, func(b *bundle) {
+		b.twoEnded()
+		two := &twoKeys{Keys: b.retain.Keys, met: make(chan struct{})}
+		b.retain.Keys = two
+		if swept := b.run(); swept.Files != 2 || two.alone.Load() {
+			b.Fatalf("%d files went, one after another: %v", swept.Files, two.alone.Load())
+		}
+		b.Clean()
+	})
+}
+
+// twoKeys lets no erasure go on until another has come as far.
+type twoKeys struct {
+	retain.Keys
+	came  atomic.Int64
+	met   chan struct{}
+	alone atomic.Bool // no other came
+}
+
+func (k *twoKeys) Destroy(ctx context.Context, ids []string) error {
+	if k.came.Add(1) == 2 {
+		close(k.met)
+	}
+	select {
+	case <-k.met:
+	case <-time.After(time.Minute):
+		k.alone.Store(true)
+	}
+	return k.Keys.Destroy(ctx, ids)
 }
 
 // writesOfTwo counts the durable writes of a run that erases two files, each by itself.

@@ -183,9 +183,10 @@ func (s *Service) each(ctx context.Context, state string, fn func(*muster.Erasur
 }
 
 // files erases what is due of the files after the cursor, until about the given
-// instant: erasures of at most filesAtOnce files. While one is carried out, the next is
-// looked for and begun, so that their syncs are waited for together. A crash leaves two
-// begun at most, which Resume finishes.
+// instant: erasures of at most filesAtOnce files. While the rows of one go, the keys of
+// the next do, and the one after is looked for and begun, so that both stores have work
+// and their syncs are waited for together. A crash leaves three begun at most, which
+// Resume finishes.
 func (s *Service) files(ctx context.Context, c *Cursor, until time.Time) error {
 	if c.After == "" {
 		wait, n, err := s.waits(ctx)
@@ -197,18 +198,21 @@ func (s *Service) files(ctx context.Context, c *Cursor, until time.Time) error {
 			return nil
 		}
 	}
-	ended := make(chan error, 1) // how the erasure that is carried out ended
-	var under *muster.Erasure    // that one; nil: none
-	settle := func() error {
-		if under == nil {
-			return nil
+	type carried struct {
+		of    *muster.Erasure
+		ended chan error // how it ended
+	}
+	var under []carried              // the oldest first
+	settle := func(most int) error { // waits until at most so many are carried out
+		var first error
+		for ; len(under) > most; under = under[1:] {
+			err := <-under[0].ended
+			if err == nil {
+				c.Swept.erased(under[0].of)
+			}
+			first = cmp.Or(first, err)
 		}
-		err := <-ended
-		if err == nil {
-			c.Swept.erased(under)
-		}
-		under = nil
-		return err
+		return first
 	}
 	at, end := c.After, false
 	for more := true; more; more = !end && !s.Clock().After(until) {
@@ -218,15 +222,16 @@ func (s *Service) files(ctx context.Context, c *Cursor, until time.Time) error {
 		if err == nil && len(e.Items) > 0 {
 			err = s.begin(ctx, e)
 		}
-		if err = cmp.Or(settle(), err); err != nil {
-			return err
+		if err = cmp.Or(settle(1), err); err != nil {
+			return cmp.Or(err, settle(0))
 		}
 		if len(e.Items) > 0 {
-			under = e
-			go func() { ended <- s.finish(ctx, e) }()
+			x := carried{e, make(chan error, 1)}
+			under = append(under, x)
+			go func() { x.ended <- s.finish(ctx, e) }()
 		}
 	}
-	if err := settle(); err != nil {
+	if err := settle(0); err != nil {
 		return err
 	}
 	if c.After = at; end {

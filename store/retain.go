@@ -196,6 +196,14 @@ func (tx *Tx) PutErasure(ctx context.Context, e *muster.Erasure) error {
 		e.ID, e.State, e.Ground, items, e.Proposed, e.Proposer, e.Approver, e.Due, e.Done)
 }
 
+// EndErasure marks an erasure that was begun as done; false where it is done already.
+// What it is of, which is long, stays as it is.
+func (tx *Tx) EndErasure(ctx context.Context, id string) (ended bool, err error) {
+	return ended, tx.change(ctx, func(row) error { ended = true; return nil },
+		`UPDATE erasures SET state = ?, done = ?, version = version + 1 WHERE id = ? AND state = ? RETURNING id`,
+		muster.ErasureDone, tx.now, id, muster.ErasureBegun)
+}
+
 // EraseIdentity removes what is sealed under the keys of customers' people, and the
 // codes that were sent to them. Their rows stay, marked; the keys are destroyed before.
 func (tx *Tx) EraseIdentity(ctx context.Context, customers ...string) error {
