@@ -224,7 +224,8 @@ func (db *DB) attempt(ctx context.Context, c conn, group *[]*job, careful bool) 
 			*group = append(*group, db.waiting(len(*group), time.Since(started))...)
 			if err := last.askAhead(ctx, c, (*group)[taken:]); err != nil {
 				undo()
-				return unavailable(err)
+				c.rollback(ctx)
+				return false // a write that went out with the questions failed: a more careful run finds out whose
 			}
 			taken = len(*group)
 		}
