@@ -246,44 +246,44 @@ func TestDayOnWhichMuchExpiresWaitsForTwo(t *testing.T) {
 // process leaves nothing, and a clean log.
 func TestErasureIsFinishedWhateverFailed(t *testing.T) {
 	t.Parallel()
-	writes := 0
-	for n := 1; writes == 0 || n <= writes; n++ {
+	for n := range writesOfTwo(t) {
+		n++
 		for _, after := range []bool{false, true} {
-			b := setup(t)
-			ended := b.twoEnded()
-			if after {
-				b.fail(0, n)
-			} else {
-				b.fail(n, 0)
-			}
-			_, err := b.retain.Run(t.Context())
-			if b.hit != (err != nil) {
-				t.Fatalf("write %d, after %v: hit %v, %v", n, after, b.hit, err)
-			}
-			if !b.hit {
-				t.Fatalf("write %d did not fail", n)
-			}
-			if open := b.erasures(muster.ErasureBegun); len(open) > 2 {
-				t.Errorf("write %d, after %v: %d are begun", n, after, len(open))
-			}
-			b.fail(0, 0)
-			b.retain = b.service()
-			if err := b.retain.Resume(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			b.run()
-			for _, customer := range ended {
-				if got := b.left(customer); got.keys != 0 || got.claims != 0 || got.evidence != 0 || got.index != 0 {
-					t.Errorf("write %d, after %v: left %+v", n, after, got)
+			t.Run(fmt.Sprint("write ", n, " after ", after), func(t *testing.T) {
+				t.Parallel()
+				b := setup(t)
+				ended := b.twoEnded()
+				if after {
+					b.fail(0, n)
+				} else {
+					b.fail(n, 0)
 				}
-			}
-			if open := b.erasures(muster.ErasureBegun); len(open) != 0 {
-				t.Errorf("write %d, after %v: %d are not finished", n, after, len(open))
-			}
-			b.Clean()
-		}
-		if writes == 0 {
-			writes = writesOfTwo(t)
+				_, err := b.retain.Run(t.Context())
+				if b.hit != (err != nil) {
+					t.Fatalf("hit %v, %v", b.hit, err)
+				}
+				if !b.hit {
+					t.Fatal("it did not fail")
+				}
+				if open := b.erasures(muster.ErasureBegun); len(open) > 2 {
+					t.Errorf("%d are begun", len(open))
+				}
+				b.fail(0, 0)
+				b.retain = b.service()
+				if err := b.retain.Resume(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				b.run()
+				for _, customer := range ended {
+					if got := b.left(customer); got.keys != 0 || got.claims != 0 || got.evidence != 0 || got.index != 0 {
+						t.Errorf("left %+v", got)
+					}
+				}
+				if open := b.erasures(muster.ErasureBegun); len(open) != 0 {
+					t.Errorf("%d are not finished", len(open))
+				}
+				b.Clean()
+			})
 		}
 	}
 }

@@ -194,12 +194,15 @@ func TestBech32Checksum(t *testing.T) {
 	}
 }
 
-// TestTelephonesOfEveryRegion takes 100,000 valid numbers, of every region of the
-// metadata, through the whole check. Many of them pass a card's checks; none may
-// be refused.
+// TestTelephonesOfEveryRegion takes 20,000 valid numbers (MUSTER_SOAK: 100,000), of every
+// region of the metadata, through the whole check. Many of them pass a card's checks; none
+// may be refused.
 func TestTelephonesOfEveryRegion(t *testing.T) {
 	t.Parallel()
-	const want = 100_000
+	want := 20_000
+	if os.Getenv("MUSTER_SOAK") != "" {
+		want = 100_000
+	}
 	c := newChecker(t)
 	var examples []*phonenumbers.PhoneNumber
 	regions := 0
