@@ -46,6 +46,9 @@ type Centre struct {
 	CentreConfig
 	gate Gate
 
+	loaded     chan struct{} // closed when there is a state in force
+	loadedOnce sync.Once
+
 	mu       sync.Mutex
 	head     *Message   // the latest
 	deltas   []*Message // the latest, oldest first, each leading on from the one before
@@ -71,11 +74,14 @@ func NewCentre(c CentreConfig) *Centre {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Centre{CentreConfig: c, news: make(chan struct{})}
+	return &Centre{CentreConfig: c, loaded: make(chan struct{}), news: make(chan struct{})}
 }
 
 // Gate answers from what this process knows.
 func (c *Centre) Gate() *Gate { return &c.gate }
+
+// Loaded is closed once the gate answers from a state that was read.
+func (c *Centre) Loaded() <-chan struct{} { return c.loaded }
 
 // Head is the latest signed head, nil before the first.
 func (c *Centre) Head() *Message {
@@ -223,6 +229,7 @@ func (c *Centre) publish(s *Snapshot, delta *Message, h Head) error {
 		return err
 	}
 	c.gate.Set(s, &h)
+	c.loadedOnce.Do(func() { close(c.loaded) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.head = head

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -133,9 +134,10 @@ func TestServiceUnderSystemd(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: active, and does not answer: %v\n%s", when, err, m.run("journalctl", "-u", "muster", "--no-pager"))
 		}
-		response.Body.Close()
+		defer response.Body.Close()
 		if response.StatusCode != http.StatusOK {
-			t.Errorf("%s: active, and not ready: %s", when, response.Status)
+			said, err := io.ReadAll(response.Body)
+			t.Errorf("%s: active, and not ready: %s %s %v\n%s", when, response.Status, said, err, m.run("journalctl", "-u", "muster", "-o", "cat", "--no-pager"))
 		}
 	}
 

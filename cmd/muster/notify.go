@@ -7,7 +7,7 @@ import (
 
 // What a service manager is told (sd_notify(3)).
 const (
-	nowReady    = "READY=1"    // it listens; what was begun to be erased is erased
+	nowReady    = "READY=1"    // it listens and its gate is loaded; what was begun to be erased is erased
 	nowStopping = "STOPPING=1" // it was asked to end, and drains
 )
 

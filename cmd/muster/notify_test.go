@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -49,11 +52,14 @@ func TestTheServiceManagerIsTold(t *testing.T) {
 	if got := word(); got != nowReady {
 		t.Errorf("told %q", got)
 	}
-	conn, err := net.Dial("tcp", at)
+	response, err := http.Get("http://" + at + "/readyz")
 	if err != nil {
-		t.Errorf("it said that it is ready, and does not listen: %v", err)
-	} else {
-		conn.Close()
+		t.Fatalf("it said that it is ready, and does not listen: %v", err)
+	}
+	said, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("it said that it is ready, and is not: %s %s %v", response.Status, said, err)
 	}
 	stop()
 	if got := word(); got != nowStopping {
@@ -64,5 +70,33 @@ func TestTheServiceManagerIsTold(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))
 	if err := tellManager(nowReady); err == nil {
 		t.Error("nobody listens, and that was not noticed")
+	}
+}
+
+// TestReadyIsAfterTheGate: who listens and has not read the gate's state is not ready.
+func TestReadyIsAfterTheGate(t *testing.T) {
+	t.Parallel()
+	_, config := fresh(t)
+	conf, err := readConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := openHouse(t.Context(), conf, options{log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.close(context.Background())
+	over, stop := context.WithCancel(t.Context())
+	stop()
+	listening := make(chan net.Addr, 1)
+	listening <- &net.TCPAddr{}
+	if _, err := loaded(over, listening, h.centre); err == nil || len(listening) == 0 {
+		t.Error("ready before the gate is")
+	}
+	if err := h.centre.Poll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loaded(t.Context(), listening, h.centre); err != nil {
+		t.Error(err)
 	}
 }

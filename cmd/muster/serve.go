@@ -20,6 +20,7 @@ import (
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/api"
 	"github.com/muster-cip/muster/ask"
+	"github.com/muster-cip/muster/gate"
 	"github.com/muster-cip/muster/onboard"
 	"github.com/muster-cip/muster/outbound"
 	"github.com/muster-cip/muster/retain"
@@ -67,7 +68,8 @@ func configFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVar(path, "config", at, "configuration file")
 }
 
-// serve opens a deployment and runs it until ctx ends. ready is called once it listens.
+// serve opens a deployment and runs it until ctx ends. ready is called once it listens
+// and its gate is loaded.
 func serve(ctx context.Context, c Config, log *slog.Logger, ready func(net.Addr, *house)) error {
 	registry := prometheus.NewRegistry()
 	m := newMeters(registry)
@@ -122,12 +124,19 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 			return err
 		}
 	}
+	listening := make(chan net.Addr, 1)
 	server := &api.Server{
 		Listen: h.conf.Listen, Handler: handler, Log: h.log, CertFile: h.conf.TLS.Certificate, KeyFile: h.conf.TLS.Key,
-		Draining: handler.Drain, Ready: func(a net.Addr) { ready(a, h) },
+		Draining: handler.Drain, Ready: func(a net.Addr) { listening <- a },
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Run(ctx) })
+	group.Go(func() error {
+		if at, err := loaded(ctx, listening, h.centre); err == nil {
+			ready(at, h)
+		}
+		return nil
+	})
 	group.Go(func() error { return runner.Run(ctx) })
 	if h.shared() {
 		group.Go(func() error { return h.every(ctx, presence/15, "presence", here.Look) })
@@ -182,6 +191,21 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 	err = group.Wait()
 	h.log.Info("stopped", "error", err) // an end that was asked for, and not a kill
 	return err
+}
+
+// loaded waits until the server listens and the gate answers from what it read.
+func loaded(ctx context.Context, listening <-chan net.Addr, centre *gate.Centre) (net.Addr, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-centre.Loaded():
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case at := <-listening:
+		return at, nil
+	}
 }
 
 // every runs a duty again and again until ctx ends. One that fails is logged and
