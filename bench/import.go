@@ -106,8 +106,10 @@ func importInto(ctx context.Context, r *run, s importSettings, bin, book string,
 	if err != nil {
 		return err
 	}
-	if err := given(ctx, r, s, x, d); err != nil {
-		return fmt.Errorf("export: %w", err)
+	if r.only != "book" {
+		if err := given(ctx, r, s, x, d); err != nil {
+			return fmt.Errorf("export: %w", err)
+		}
 	}
 	d.stop()
 	transactions := (s.Customers + importChunk - 1) / importChunk
