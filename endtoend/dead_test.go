@@ -23,9 +23,9 @@ import (
 	"github.com/muster-cip/muster/synthetic"
 )
 
-// TestWhatTheDeadHadIsTakenUp: a process that has a webhook under way, a code, and a sweep
-// is killed, or stopped. Others go on with all three long before its leases are over: those
-// last ten minutes here.
+// TestWhatTheDeadHadIsTakenUp: a process that has a webhook under way, a code, a sweep and
+// the sealing of the ledger is killed, or stopped. Others go on with all of it long before
+// its leases are over: those last ten minutes here.
 func TestWhatTheDeadHadIsTakenUp(t *testing.T) {
 	t.Parallel()
 	ends := map[string]syscall.Signal{"killed": syscall.SIGKILL, "stopped": syscall.SIGSTOP}
@@ -47,11 +47,27 @@ func TestWhatTheDeadHadIsTakenUp(t *testing.T) {
 					named++
 				}
 			}
-			// One process has all three: the others do not take anything meanwhile.
-			for _, n := range []int{1, 2} {
-				f.slots[n].Load().signal(syscall.SIGSTOP)
+			// One process has it all: the others do not take anything meanwhile.
+			const sealer = `SELECT holder FROM ledger.ledger_state`
+			var victim *process
+			at := 0
+			others := make([]*process, 0, len(f.slots))
+			eventually(t, roundLasts, "somebody seals the ledger", func() bool {
+				others = others[:0]
+				holder := pgtest.One[string](t, f.d.dsn, sealer)
+				for n := range f.slots {
+					if p := f.slots[n].Load(); strings.Contains(holder, "."+strconv.Itoa(p.cmd.Process.Pid)+".") {
+						victim, at = p, n
+					} else {
+						others = append(others, p)
+					}
+				}
+				return victim != nil
+			})
+			for _, p := range others {
+				p.signal(syscall.SIGSTOP)
 			}
-			victim := f.slots[0].Load()
+			held := pgtest.One[string](t, f.d.dsn, sealer)
 			ctx := context.Background()
 			conn, err := pgx.Connect(ctx, f.d.dsn)
 			if err != nil {
@@ -66,15 +82,15 @@ func TestWhatTheDeadHadIsTakenUp(t *testing.T) {
 			if _, err := tx.Exec(ctx, `LOCK TABLE sweeps IN SHARE MODE`); err != nil {
 				t.Fatal(err)
 			}
-			f.importList(0, 4)
-			a := f.apply(0, int(f.next.Add(1)-1), nil)
+			f.importList(at, 4)
+			a := f.apply(0, int(f.next.Add(1)-1), victim.client)
 			var c onboard.ChallengeAnswer
 			victim.do("POST", "/v1/applications/"+a.Application+"/challenges", onboard.ChallengeRequest{Method: "contact.email"}, &c, http.StatusCreated, "Idempotency-Key", "c-1")
-			held := func(kind string) bool {
+			has := func(kind string) bool {
 				return pgtest.One[int64](t, f.d.dsn, `SELECT count(*) FROM jobs WHERE kind = $1 AND holder LIKE $2`, kind, "%."+strconv.Itoa(victim.cmd.Process.Pid)+".%") > 0
 			}
 			eventually(t, roundLasts, "a webhook, a code and a sweep are under way", func() bool {
-				return r.most() > 0 && r.get(&r.sessions) > 0 && held(muster.JobWebhook) && held(muster.JobSendCode) && held(muster.JobSweep) &&
+				return r.most() > 0 && r.get(&r.sessions) > 0 && has(muster.JobWebhook) && has(muster.JobSendCode) && has(muster.JobSweep) &&
 					pgtest.One[int64](t, f.d.dsn, `SELECT count(*) FROM pg_stat_activity WHERE $1::int = ANY (pg_blocking_pids(pid))`, int64(conn.PgConn().PID())) > 0
 			})
 			was := r.most() // a try may have ended for want of an answer
@@ -84,8 +100,8 @@ func TestWhatTheDeadHadIsTakenUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.letGo()
-			for _, n := range []int{1, 2} {
-				f.slots[n].Load().signal(syscall.SIGCONT)
+			for _, p := range others {
+				p.signal(syscall.SIGCONT)
 			}
 			took := map[string]time.Duration{}
 			eventually(t, 2*time.Minute, "others go on with what it had", func() bool {
@@ -95,12 +111,13 @@ func TestWhatTheDeadHadIsTakenUp(t *testing.T) {
 					"sweep": func() bool {
 						return pgtest.One[int64](t, f.d.dsn, `SELECT count(*) FROM sweeps WHERE stage IN ('tail', 'done')`) > 0
 					},
+					"ledger": func() bool { return pgtest.One[string](t, f.d.dsn, sealer) != held },
 				} {
 					if took[what] == 0 && done() {
 						took[what] = time.Since(since)
 					}
 				}
-				return len(took) == 3
+				return len(took) == 4
 			})
 			t.Logf("%s: %v", name, took)
 		})

@@ -157,6 +157,7 @@ type State struct {
 	Lengths4   int64     // bit n: leases have prefixes of n bits...
 	Lengths6   uint64    // ...and bit n-1 of IPv6
 	Erased     time.Time // since when an erasure waits for compaction; zero: none does
+	Holder     string    // who had the lease last
 }
 
 // Run is one sorted run of the index of a month.
@@ -176,12 +177,13 @@ type Tx interface {
 	OldestHot(ctx context.Context) (hour int64, err error)
 
 	State(ctx context.Context) (State, error)
-	// PutState is CodeStale where the fence is another's now. It leaves Erased alone.
+	// PutState is CodeStale where the fence is another's now. It leaves Erased and Holder alone.
 	PutState(ctx context.Context, s State) error
 	// PutErased sets Erased.
 	PutErased(ctx context.Context, at time.Time) error
-	// Lease takes or keeps the lease; CodeConflict where another holds it.
-	Lease(ctx context.Context, holder string, until time.Time) (fence int64, err error)
+	// Lease takes or keeps the lease, and does not wait for it where gone has it;
+	// CodeConflict where another holds it.
+	Lease(ctx context.Context, holder, gone string, until time.Time) (fence int64, err error)
 
 	HoldersOf(ctx context.Context, accounts []string) ([]Holder, error)
 	HoldersNumbered(ctx context.Context, numbers []int64) ([]Holder, error)

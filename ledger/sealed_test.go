@@ -696,6 +696,60 @@ func TestQuestionsAreBoundedAndRecorded(t *testing.T) {
 	}
 }
 
+// The lease of a process that said that it was there, and is no more, is taken up before
+// its end, and what that one writes when it comes back is refused. Whoever never said so is waited for.
+func TestTheLeaseOfWhoIsGoneIsTakenUp(t *testing.T) {
+	t.Parallel()
+	b := setupSealed(setupHot(t, store.Config{Path: t.TempDir() + "/muster.db"}, store.Config{Path: t.TempDir() + "/ledger.db"}))
+	r, m := rand.New(rand.NewPCG(31, 1)), model{}
+	away := map[string]bool{}
+	named := func(name string) *ledger.Sealer {
+		t.Helper()
+		s, err := ledger.NewSealer(ledger.SealerConfig{
+			DB: b.room, Vault: b.vault, Recorder: b.conf.Recorder, Directory: b.main.LedgerAccounts(), Clock: b.clock,
+			Holder: name, Gone: func(_ context.Context, holder string) (bool, error) { return away[holder], nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	sealed := func(s *ledger.Sealer) (int, muster.Code) {
+		t.Helper()
+		b.take(b.batch(r, m, 20, "P-1"))
+		done, err := s.Seal(t.Context())
+		return done.Records, muster.ErrorCode(err)
+	}
+	one, other, silent := named("one"), named("other"), named("")
+	if n, code := sealed(one); n == 0 {
+		t.Fatal(code)
+	}
+	if _, code := sealed(other); code != muster.CodeConflict {
+		t.Errorf("beside one that is there: %q", code)
+	}
+	away["one"] = true
+	if n, code := sealed(other); n == 0 {
+		t.Errorf("one is gone: %q", code)
+	}
+	away["one"] = false
+	if _, code := sealed(one); code != muster.CodeConflict {
+		t.Errorf("one that came back: %q", code)
+	}
+	away["other"] = true
+	if n, code := sealed(silent); n == 0 {
+		t.Errorf("the other is gone: %q", code)
+	}
+	if _, code := sealed(one); code != muster.CodeConflict {
+		t.Errorf("beside one that never said that it was there: %q", code)
+	}
+	b.move(2 * time.Minute)
+	if n, code := sealed(one); n == 0 {
+		t.Errorf("its lease is over: %q", code)
+	}
+	b.restart()
+	b.check(m)
+}
+
 // A burst of one account within an hour, and a crowd of accounts with one record each.
 func TestBurstAndCrowd(t *testing.T) {
 	t.Parallel()

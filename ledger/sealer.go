@@ -25,7 +25,7 @@ type Retention interface {
 	MayGo(ctx context.Context, k Kind, end time.Time, accounts []string) (map[string]bool, error)
 }
 
-// SealerConfig of the sealer. All but Retention, Shelf, Slice, Lease and Fault are required.
+// SealerConfig of the sealer. DB, Vault, Recorder, Directory and Clock are required.
 type SealerConfig struct {
 	DB        DB
 	Vault     *vault.Vault
@@ -38,6 +38,12 @@ type SealerConfig struct {
 	Slice int           // records of one transaction, about. 0: 250,000
 	Lease time.Duration // 0: a minute
 	Alone bool          // no other process has this store (SQLite): a lease from before a crash is not waited for
+
+	// Holder names a process that says to the others that it is there; "": one that does
+	// not, whose lease they wait for. Gone reports that a holder said so, and does no more;
+	// nil: every lease is waited for.
+	Holder string
+	Gone   func(ctx context.Context, holder string) (bool, error)
 
 	// Fault, where set, is asked before and after each transaction, and its error is the
 	// pass's: for tests of crashes.
@@ -81,8 +87,11 @@ func NewSealer(c SealerConfig) (*Sealer, error) {
 	if c.Lease == 0 {
 		c.Lease = time.Minute
 	}
-	s := &Sealer{SealerConfig: c, holder: "alone"}
-	if !c.Alone {
+	s := &Sealer{SealerConfig: c, holder: c.Holder}
+	switch {
+	case c.Alone:
+		s.holder = "alone"
+	case c.Holder == "":
 		s.holder = muster.NewID("slr_", c.Clock())
 	}
 	return s, nil
@@ -167,8 +176,12 @@ func (s *Sealer) lead(ctx context.Context) error {
 			return err
 		}
 	}
+	gone, err := s.gone(ctx)
+	if err != nil {
+		return err
+	}
 	return s.DB.InTx(ctx, func(tx Tx) error {
-		fence, err := tx.Lease(ctx, s.holder, tx.Now().Add(s.Lease))
+		fence, err := tx.Lease(ctx, s.holder, gone, tx.Now().Add(s.Lease))
 		if err != nil {
 			return err
 		}
@@ -179,6 +192,25 @@ func (s *Sealer) lead(ctx context.Context) error {
 		s.renew = tx.Now().Add(s.Lease / 2)
 		return nil
 	})
+}
+
+// gone is who has the lease, where that is a process that is there no more: what it
+// writes, should it come back, its fence refuses. "" where the lease has to be waited for.
+func (s *Sealer) gone(ctx context.Context) (string, error) {
+	if s.Gone == nil {
+		return "", nil
+	}
+	var st State
+	if err := s.DB.View(ctx, func(tx Tx) (err error) {
+		st, err = tx.State(ctx)
+		return err
+	}); err != nil || st.Holder == s.holder {
+		return "", err
+	}
+	if gone, err := s.Gone(ctx, st.Holder); err != nil || !gone {
+		return "", err
+	}
+	return st.Holder, nil
 }
 
 // Sealed is what a pass did.
@@ -395,6 +427,8 @@ func (s *Sealer) closeHours(ctx context.Context) error {
 }
 
 const (
+	sealEvery    = time.Minute
+	lookEvery    = 5 * time.Second  // whether the process that seals is still there
 	eraseWithin  = 12 * time.Hour   // an erasure waits for compaction at most
 	compactEvery = 24 * time.Hour   // between two compactions
 	tendAgain    = 10 * time.Minute // after volumes could not be looked after
@@ -406,7 +440,7 @@ const (
 func (s *Sealer) Run(ctx context.Context, full func() bool, failed func(error)) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var sealed, compacted time.Time
+	var next, compacted time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -414,11 +448,15 @@ func (s *Sealer) Run(ctx context.Context, full func() bool, failed func(error)) 
 		case <-tick.C:
 		}
 		now := s.Clock()
-		if now.Sub(sealed) < time.Minute && !(full != nil && full()) {
+		if now.Before(next) && !(full != nil && full()) {
 			continue
 		}
-		sealed = now
-		if err := s.turn(ctx, now, &compacted); err != nil && ctx.Err() == nil && muster.ErrorCode(err) != muster.CodeConflict {
+		next = now.Add(sealEvery)
+		switch err := s.turn(ctx, now, &compacted); {
+		case err == nil || ctx.Err() != nil:
+		case muster.ErrorCode(err) == muster.CodeConflict:
+			next = now.Add(lookEvery)
+		default:
 			failed(err)
 		}
 	}

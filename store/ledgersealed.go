@@ -30,10 +30,10 @@ func (tx *LedgerTx) OldestHot(ctx context.Context) (int64, error) {
 func (tx *LedgerTx) State(ctx context.Context) (ledger.State, error) {
 	return one(ctx, tx.tx, "state of the ledger", func(r row) (s ledger.State, err error) {
 		var six int64
-		err = r.scan(&s.Fence, &s.ClosedHour, &s.Generation, &s.NextNumber, &s.Carried, &s.Lengths4, &six, &s.Erased)
+		err = r.scan(&s.Fence, &s.ClosedHour, &s.Generation, &s.NextNumber, &s.Carried, &s.Lengths4, &six, &s.Erased, &s.Holder)
 		s.Lengths6 = uint64(six)
 		return s, err
-	}, `SELECT fence, closed_hour, generation, next_number, carried, lengths4, lengths6, erased FROM ledger_state WHERE one = 1`)
+	}, `SELECT fence, closed_hour, generation, next_number, carried, lengths4, lengths6, erased, holder FROM ledger_state WHERE one = 1`)
 }
 
 // PutState writes it; CodeStale where the fence is another's.
@@ -47,12 +47,12 @@ func (tx *LedgerTx) PutErased(ctx context.Context, at time.Time) error {
 	return tx.tx.exec(ctx, nil, `UPDATE ledger_state SET erased = ? WHERE one = 1`, at)
 }
 
-// Lease takes or keeps the right to seal and compact.
-func (tx *LedgerTx) Lease(ctx context.Context, holder string, until time.Time) (fence int64, err error) {
+// Lease takes or keeps the right to seal and compact. Where gone has it, nobody waits for its end.
+func (tx *LedgerTx) Lease(ctx context.Context, holder, gone string, until time.Time) (fence int64, err error) {
 	taken := false
 	err = tx.tx.change(ctx, func(r row) error { taken = true; return r.scan(&fence) }, `UPDATE ledger_state
 		SET fence = CASE WHEN holder = ? THEN fence ELSE fence + 1 END, holder = ?, lease_until = ?
-		WHERE one = 1 AND (holder = ? OR lease_until < ?) RETURNING fence`, holder, holder, until, holder, tx.tx.now)
+		WHERE one = 1 AND (holder IN (?, ?) OR lease_until < ?) RETURNING fence`, holder, holder, until, holder, gone, tx.tx.now)
 	if err == nil && !taken {
 		err = muster.Errorf(muster.CodeConflict, "another process seals the ledger")
 	}

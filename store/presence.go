@@ -26,6 +26,12 @@ func (tx *Tx) Present(ctx context.Context, process string, ttl time.Duration) er
 	return err
 }
 
+// IsPresent reports whether a process that said so is there.
+func (tx *Tx) IsPresent(ctx context.Context, process string) (bool, error) {
+	n, err := one(ctx, tx, "count", scanInt, `SELECT count(*) FROM leases WHERE name = ? AND expires > ?`, presence+process, tx.now)
+	return n > 0, err
+}
+
 // Leave says that a process is there no more.
 func (tx *Tx) Leave(ctx context.Context, process string) error {
 	return tx.exec(ctx, nil, `UPDATE leases SET expires = ? WHERE name = ? AND expires > ?`, tx.now, presence+process, tx.now)

@@ -132,17 +132,22 @@ func (h *house) takeNATS(ctx context.Context, m *meters) error {
 // manyUnsealed is from how many records on the sealer does not wait for its time.
 const manyUnsealed = 200_000
 
-// sealer makes the one that turns batches into chunks.
-func (h *house) sealer() (*ledger.Sealer, error) {
+// sealer makes the one that turns batches into chunks. here: this process says to others
+// that it is there.
+func (h *house) sealer(here bool) (*ledger.Sealer, error) {
+	holder := ""
+	if here {
+		holder = presenceOf + h.self
+	}
 	return ledger.NewSealer(ledger.SealerConfig{
 		DB: store.LedgerAs[ledger.Tx](h.ledger), Vault: h.vault, Recorder: h.journal, Directory: h.db.LedgerAccounts(), Clock: h.clock,
-		Alone: h.conf.Database == "", Lease: h.conf.lease(), Retention: ledgerKeep{h}, Shelf: h.shelf,
+		Alone: !h.shared(), Holder: holder, Gone: h.gone, Lease: h.conf.lease(), Retention: ledgerKeep{h}, Shelf: h.shelf,
 	})
 }
 
 // seal runs the sealer until ctx ends.
 func (h *house) seal(ctx context.Context) error {
-	s, err := h.sealer()
+	s, err := h.sealer(true)
 	if err != nil {
 		return err
 	}

@@ -264,7 +264,7 @@ func newStorageMove(t terminal) *cobra.Command {
 				if err := h.book.Announce(ctx); err != nil {
 					return err
 				}
-				s, err := h.sealer()
+				s, err := h.sealer(false)
 				if err != nil {
 					return err
 				}

@@ -64,7 +64,7 @@ func (b *bucketed) fill(n int) {
 		}
 		b.wrote += n
 		h.shelf.Least = 1
-		s, err := h.sealer()
+		s, err := h.sealer(false)
 		if err != nil {
 			b.Fatal(err)
 		}
