@@ -114,8 +114,15 @@ func PostgresEnvironment(dsn string) ([]string, error) {
 	if err != nil {
 		return nil, muster.Errorf(muster.CodeInvalid, "the DSN of PostgreSQL is not one") // its text would repeat the password
 	}
+	hosts, ports := []string{c.Host}, []string{strconv.Itoa(int(c.Port))}
+	for _, f := range otherServers(c) {
+		hosts, ports = append(hosts, f.Host), append(ports, strconv.Itoa(int(f.Port)))
+	}
 	env := []string{
-		"PGHOST=" + c.Host, "PGPORT=" + strconv.Itoa(int(c.Port)), "PGUSER=" + c.User, "PGPASSWORD=" + c.Password, "PGDATABASE=" + c.Database,
+		"PGHOST=" + strings.Join(hosts, ","), "PGPORT=" + strings.Join(ports, ","), "PGUSER=" + c.User, "PGPASSWORD=" + c.Password, "PGDATABASE=" + c.Database,
+	}
+	if c.ValidateConnect != nil { // not every server will do, and what we need takes writes
+		env = append(env, "PGTARGETSESSIONATTRS=read-write")
 	}
 	if c.TLSConfig == nil {
 		env = append(env, "PGSSLMODE=disable")

@@ -142,3 +142,35 @@ func TestWhatADatabaseRefusesForAWhile(t *testing.T) {
 		run(`DELETE FROM jobs`) // one, or the next write is a conflict
 	}
 }
+
+// Whoever cancels a commit that waits for a standby has PostgreSQL call it a success: it
+// lies on one server only, and is not acknowledged.
+func TestACommitThatItsStandbyDoesNotHaveIsNone(t *testing.T) {
+	t.Parallel()
+	own := pgtest.NewOwn(t)
+	dsn := own.Database()
+	db := open(t, store.Config{DSN: dsn})
+	wait := func(names string) {
+		pgtest.Exec(t, dsn, `ALTER SYSTEM SET synchronous_standby_names = '`+names+`'`)
+		pgtest.Exec(t, dsn, `SELECT pg_reload_conf()`)
+	}
+	wait("nobody")
+	done := make(chan error)
+	go func() { _, _, err := post(t.Context(), db, "alone"); done <- err }()
+	var err error
+	for waits := true; waits; {
+		select {
+		case err = <-done:
+			waits = false
+		default:
+			pgtest.Exec(t, dsn, `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+		}
+	}
+	if muster.ErrorCode(err) != muster.CodeUnavailable || !strings.Contains(err.Error(), "one server only") {
+		t.Errorf("a commit that its standby does not have: %v", err)
+	}
+	wait("")
+	if _, _, err := post(t.Context(), db, "alone"); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+}

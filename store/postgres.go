@@ -39,6 +39,7 @@ func openPostgres(ctx context.Context, c Config, m migrations) (_ *postgres, err
 		return nil, muster.Errorf(muster.CodeInvalid, "the DSN of PostgreSQL cannot be read") // its error shows the password
 	}
 	conf.MinConns = 0
+	severalServers(conf.ConnConfig)
 	if err := refusePooler(ctx, conf.ConnConfig); err != nil {
 		return nil, err
 	}
@@ -138,7 +139,7 @@ func (p *postgres) writer(ctx context.Context) (conn, func(), error) { return p.
 func (p *postgres) reader(ctx context.Context) (conn, func(), error) { return p.acquire(ctx, p.read) }
 
 func (p *postgres) acquire(ctx context.Context, pool *pgxpool.Pool) (conn, func(), error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, connectWait)
 	defer cancel()
 	c, err := pool.Acquire(ctx)
 	if err != nil {
@@ -456,7 +457,10 @@ func (c *postgresConn) commit(ctx context.Context, t *tail) error {
 			err = errors.New("the commit answered " + tag.String())
 		}
 	}
-	return c.end(r, err)
+	if err = c.end(r, err); err == nil && here(c.c.PgConn()) {
+		err = muster.Errorf(muster.CodeUnavailable, "the store kept it on one server only")
+	}
+	return err
 }
 
 func (c *postgresConn) rollback(ctx context.Context) {
