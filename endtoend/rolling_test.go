@@ -1,17 +1,14 @@
 package endtoend
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/muster-cip/muster/internal/built"
 	"github.com/muster-cip/muster/internal/pgtest"
 	"github.com/muster-cip/muster/internal/previous"
-	"github.com/muster-cip/muster/synthetic"
 )
 
 // window is when a process was being replaced.
@@ -79,84 +76,4 @@ func TestRollingUpgrade(t *testing.T) {
 	a := f.d.audit()
 	t.Logf("schema %d to %d, %d applications, %d leaves, %d requests met a process that was away, the longest answer took %s",
 		was, pgtest.One[int64](t, f.d.dsn, `SELECT max(version_id) FROM schema_version`), len(f.acks), a.Size, len(f.faults), f.longest)
-}
-
-// TestPostgreSQLAway: the database crashes under three processes, and in the long version falls silent later.
-// Meanwhile callers get a problem that says so, within a bound; afterwards all goes on by
-// itself, and nothing that was acknowledged is lost.
-func TestPostgreSQLAway(t *testing.T) {
-	t.Parallel()
-	own := pgtest.NewOwn(t)
-	f := newFleet(t, 44, setup{database: own.Database, settings: map[string]any{"lease": lease.String()}})
-	f.begin()
-	f.load()
-	f.await(200, "a book to work with")
-	f.importList(0, 8)
-	f.erase(1)
-	f.retainNow()
-
-	own.Crash()
-	took := f.refused(10 * time.Second)
-	own.Start()
-	f.await(40, "something after the crash")
-	t.Logf("crashed: refused after %v", took)
-	f.corrected()
-
-	f.disturbs = len(f.slots)
-	if soak() { // a silence is noticed after half a minute, and longer on a busy machine
-		f.importList(1, 10)
-		own.Stop()
-		took = f.refused(50 * time.Second)
-		own.Continue()
-		f.await(40, "something after the silence")
-		t.Logf("silent: refused after %v", took)
-		f.disturbs += len(f.slots)
-	}
-
-	f.end()
-	f.check()
-	for n := range f.slots {
-		f.slots[n].Load().stop()
-	}
-	a := f.d.audit()
-	t.Logf("%d applications, %d leaves", len(f.acks), a.Size)
-}
-
-// refused asks each process for what needs the database, to write and to read, and wants
-// a problem of code unavailable within the time. It returns how long each took.
-func (f *fleet) refused(within time.Duration) (took []time.Duration) {
-	f.Helper()
-	var group sync.WaitGroup
-	took = make([]time.Duration, 2*len(f.slots))
-	i := int(f.next.Add(1) - 1)
-	for f.people.Class(i) != synthetic.Complete { // one that is refused for its own faults needs no database
-		i = int(f.next.Add(1) - 1)
-	}
-	body := mustJSON(f, f.people.Next(i))
-	for i := range took {
-		group.Go(func() {
-			c := *f.slots[i/2].Load().client
-			c.http = &http.Client{Timeout: within + 10*time.Second}
-			began := time.Now()
-			method, path, data := "POST", "/v1/applications", body
-			if i%2 == 1 {
-				method, path, data = "GET", "/v1/customers", nil
-			}
-			x, err := c.try(method, path, data)
-			took[i] = time.Since(began)
-			if err != nil {
-				f.Errorf("process %d: %v", i/2, err)
-				return
-			}
-			var p struct{ Code string }
-			if x.status != http.StatusServiceUnavailable || !strings.HasPrefix(x.header.Get("Content-Type"), "application/problem+json") || json.Unmarshal(x.body, &p) != nil || p.Code != "unavailable" {
-				f.Errorf("process %d answers %d %s", i/2, x.status, x.body)
-			}
-			if took[i] > within {
-				f.Errorf("process %d took %s to say so", i/2, took[i])
-			}
-		})
-	}
-	group.Wait()
-	return took
 }

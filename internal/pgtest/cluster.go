@@ -21,7 +21,7 @@ func Postmaster(t testing.TB) int {
 
 func (s *server) postmaster(t testing.TB) int {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(s.folder, "data", "postmaster.pid"))
+	data, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,14 +69,18 @@ type Own struct {
 // NewOwn starts one. It is stopped and removed with the test.
 func NewOwn(t testing.TB) *Own {
 	t.Helper()
-	o := &Own{t, begin()}
+	return own(t, begin(0))
+}
+
+func own(t testing.TB, s *server) *Own {
 	t.Cleanup(func() {
-		if o.s.folder != "" {
-			_ = o.s.down()
-			os.RemoveAll(o.s.folder)
+		if s.folder != "" {
+			_ = s.down()
+			_ = syscall.Unmount(s.folder, syscall.MNT_DETACH) // where it is a disk of its own
+			os.RemoveAll(s.folder)
 		}
 	})
-	return o
+	return &Own{t, s}
 }
 
 // Database makes an empty database and returns its DSN.
@@ -86,7 +90,7 @@ func (o *Own) Database() string { o.Helper(); return o.s.database(o) }
 func (o *Own) Files() string {
 	o.Helper()
 	Exec(o, o.s.dsn("postgres"), "CHECKPOINT")
-	return filepath.Join(o.s.folder, "data")
+	return o.s.data()
 }
 
 // Dump is pg_dump of a database that Database made.

@@ -87,15 +87,27 @@ func stop() {
 
 // start starts the server that the tests share.
 func start() *server {
-	s := begin()
+	s := begin(0)
 	if s.folder != "" {
 		started.Store(s)
 	}
 	return s
 }
 
-// begin makes a server and starts it.
-func begin() *server {
+// begin makes a server and starts it, on a disk of so many bytes (0: on the machine's).
+func begin(disk int64) *server {
+	s := place(disk)
+	if s.missing || s.err != nil {
+		return s
+	}
+	if s.err = s.run("initdb", "-D", s.data(), "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"); s.err == nil {
+		s.err = s.up()
+	}
+	return s
+}
+
+// place is a server that has a folder and nothing in it.
+func place(disk int64) *server {
 	s := &server{}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if len(found) > 0 {
@@ -110,33 +122,28 @@ func begin() *server {
 	if s.folder, s.err = os.MkdirTemp("", "pgtest"); s.err != nil {
 		return s
 	}
-	if u := postgresUser(); u != nil {
-		if s.err = os.Chown(s.folder, int(u.Uid), int(u.Gid)); s.err != nil {
+	if disk > 0 {
+		if s.err = syscall.Mount("pgtest", s.folder, "tmpfs", 0, "size="+strconv.FormatInt(disk, 10)); s.err != nil {
 			return s
 		}
 	}
-	data := filepath.Join(s.folder, "data")
-	if out, err := s.command("initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8").CombinedOutput(); err != nil {
-		s.err = fmt.Errorf("%w: %s", err, out)
-		return s
+	if u := postgresUser(); u != nil {
+		s.err = os.Chown(s.folder, int(u.Uid), int(u.Gid))
 	}
-	s.err = s.up()
 	return s
 }
 
+func (s *server) data() string { return filepath.Join(s.folder, "data") }
+
 // up starts the server and waits until it answers.
 func (s *server) up() error {
-	out, err := s.command("pg_ctl", "-D", filepath.Join(s.folder, "data"), "-w", "-l", filepath.Join(s.folder, "log"), "-o",
-		fmt.Sprintf("-k %s -c listen_addresses= -c max_connections=500 -c fsync=%s -c shared_buffers=64MB", s.folder, fsync()), "start").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	return nil
+	return s.run("pg_ctl", "-D", s.data(), "-w", "-l", filepath.Join(s.folder, "log"), "-o",
+		fmt.Sprintf("-k %s -c listen_addresses= -c max_connections=500 -c fsync=%s -c shared_buffers=64MB", s.folder, fsync()), "start")
 }
 
 // down ends it as a crash does.
 func (s *server) down() error {
-	return s.command("pg_ctl", "-D", filepath.Join(s.folder, "data"), "-m", "immediate", "-w", "stop").Run()
+	return s.run("pg_ctl", "-D", s.data(), "-m", "immediate", "-w", "stop")
 }
 
 // fsync is on unless PGTEST_FSYNC says off: it is part of what is tested.
@@ -160,6 +167,14 @@ func (s *server) command(name string, args ...string) *exec.Cmd {
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: u}
 	}
 	return c
+}
+
+// run runs one to its end.
+func (s *server) run(name string, args ...string) error {
+	if out, err := s.command(name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, out)
+	}
+	return nil
 }
 
 // postgresUser is who to be where we are root.
