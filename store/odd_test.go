@@ -174,3 +174,40 @@ func TestACommitThatItsStandbyDoesNotHaveIsNone(t *testing.T) {
 		t.Errorf("the same again: %v", err)
 	}
 }
+
+// A process that sleeps in a transaction loses it, and its locks, after ten seconds: what it
+// wrote is not kept, and it is told so once awake.
+func TestATransactionThatIsSleptInIsUndone(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	ctx, db, other := t.Context(), open(t, store.Config{DSN: dsn}), open(t, store.Config{DSN: dsn})
+	put := func(tx *store.Tx) error {
+		if err := tx.PutCustomer(ctx, &muster.CustomerRecord{ID: "cus_1", Kind: muster.Individual}); err != nil {
+			return err
+		}
+		_, err := tx.Acquire(ctx, "duty", "one", time.Minute) // which goes out at once, and locks
+		return err
+	}
+	err := db.InTx(ctx, func(tx *store.Tx) error {
+		if err := put(tx); err != nil {
+			return err
+		}
+		// The other waits for the row, is given it, and leaves it free.
+		return other.InTx(ctx, func(tx *store.Tx) error {
+			l, err := tx.Acquire(ctx, "duty", "other", time.Minute)
+			if err != nil {
+				return err
+			}
+			return tx.Release(ctx, l)
+		})
+	})
+	if muster.ErrorCode(err) != muster.CodeUnavailable {
+		t.Errorf("who slept: %v", err)
+	}
+	if n := pgtest.One[int64](t, dsn, `SELECT count(*) FROM customers`); n != 0 {
+		t.Errorf("%d customers", n)
+	}
+	if err := db.InTx(ctx, put); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+}
