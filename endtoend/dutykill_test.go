@@ -3,6 +3,7 @@ package endtoend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
@@ -16,8 +17,8 @@ import (
 	"github.com/muster-cip/muster/synthetic"
 )
 
-// TestDutiesAreKilled: every process is killed at once while a duty is in the middle of a
-// transaction: a cohort's day, a sweep, a measure that is applied, an erasure before its
+// TestDutiesAreKilled: the server ends the session of a duty in the middle of a
+// transaction, and then every process is killed at once in the same place: a cohort's day, a sweep, a measure that is applied, an erasure before its
 // keys go and after. Whether that transaction lands is chance. What was begun goes on,
 // once, and nothing is there twice or by half.
 func TestDutiesAreKilled(t *testing.T) {
@@ -109,7 +110,8 @@ func (f *fleet) leasesOver() {
 }
 
 // killedBehind takes a lock, gives an order, waits until a writer stands behind the lock
-// in the middle of its transaction, and kills every process. What waits is then ended, or
+// in the middle of its transaction, and has the server end that session. Once somebody
+// stands there again it kills every process. What waits is then ended, or
 // goes on by itself as far as it was sent. Other processes start, and the dead hold their
 // leases.
 func (f *fleet) killedBehind(r *rand.Rand, dsn, lock string, order func()) {
@@ -130,9 +132,18 @@ func (f *fleet) killedBehind(r *rand.Rand, dsn, lock string, order func()) {
 	order()
 	const behind = `FROM pg_stat_activity WHERE $1::int = ANY (pg_blocking_pids(pid))`
 	self := int64(conn.PgConn().PID())
-	eventually(f, roundLasts, "somebody who waits behind "+lock, func() bool {
-		return pgtest.One[int64](f, dsn, `SELECT count(*) `+behind, self) > 0
-	})
+	ended := []int32{}
+	for _, again := range []bool{false, true} {
+		waits := []int32{}
+		eventually(f, roundLasts, fmt.Sprintf("somebody who waits behind %s; again: %v", lock, again), func() bool {
+			waits = pgtest.One[[]int32](f, dsn, `SELECT coalesce(array_agg(pid), '{}') `+behind+` AND NOT pid = ANY ($2)`, self, ended)
+			return len(waits) > 0
+		})
+		if !again {
+			ended = waits
+			pgtest.Exec(f, dsn, `SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) pid`, ended)
+		}
+	}
 	for n := range f.slots {
 		f.slots[n].Load().kill()
 	}
