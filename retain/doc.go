@@ -57,7 +57,9 @@ type Ages interface {
 type Rows interface {
 	Customer(ctx context.Context, id string) (*muster.CustomerRecord, error)
 	TheseCustomers(ctx context.Context, ids ...string) ([]*muster.CustomerRecord, error)
-	PutCustomer(ctx context.Context, r *muster.CustomerRecord) error
+	// NoteGone notes of customers of whose files the classes was are gone that now are.
+	// CodeStale where of one it was others.
+	NoteGone(ctx context.Context, was, now []string, customers ...string) error
 	KeysOf(ctx context.Context, customers ...string) ([]string, error)
 	FactsOf(ctx context.Context, customers ...string) (map[string][]byte, error)
 	PutFacts(ctx context.Context, decision string, blob []byte) error

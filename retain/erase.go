@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/vault"
@@ -120,17 +121,26 @@ func (p *parts) erase(ctx context.Context, tx Tx, keys []string) error {
 	if len(files) != len(p.classes) {
 		return muster.Errorf(muster.CodeNotFound, "there is no such customer")
 	}
+	type alike struct{ was, now, files []string }
+	noted := map[string]*alike{}
 	for _, c := range files {
-		changed := false
+		now := slices.Clone(c.Gone)
 		for _, class := range p.classes[c.ID] {
-			if !slices.Contains(c.Gone, class) {
-				c.Gone, changed = append(c.Gone, class), true
+			if !slices.Contains(now, class) {
+				now = append(now, class)
 			}
 		}
-		if !changed {
+		if len(now) == len(c.Gone) {
 			continue
 		}
-		if err := tx.PutCustomer(ctx, c); err != nil {
+		of := strings.Join(c.Gone, " ") + ", " + strings.Join(now, " ")
+		if noted[of] == nil {
+			noted[of] = &alike{was: c.Gone, now: now}
+		}
+		noted[of].files = append(noted[of].files, c.ID)
+	}
+	for _, of := range slices.Sorted(maps.Keys(noted)) {
+		if err := tx.NoteGone(ctx, noted[of].was, noted[of].now, noted[of].files...); err != nil {
 			return err
 		}
 	}

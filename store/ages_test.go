@@ -184,3 +184,38 @@ func gateAges(b *bundle) {
 	b.tx(func(tx *store.Tx) error { return tx.PutGateBatch(ctx, "", batch(4, at.Add(8*time.Hour))) })
 	same(b, 0, func(ctx context.Context, tx *store.Tx) (int64, error) { return tx.CountOldGateRecords(ctx, before) })
 }
+
+func notedGone(b *bundle) {
+	ctx := b.Context()
+	b.tx(func(tx *store.Tx) error {
+		for i := range 20 { // more than one list for IN holds
+			if err := tx.PutCustomer(ctx, &muster.CustomerRecord{ID: fmt.Sprintf("cus_%02d", i), Kind: muster.Individual, Applied: []string{"1"}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	ids := func(from, until int) (all []string) {
+		for i := from; i < until; i++ {
+			all = append(all, fmt.Sprintf("cus_%02d", i))
+		}
+		return all
+	}
+	b.tx(func(tx *store.Tx) error { return tx.NoteGone(ctx, nil, []string{"claims"}, ids(0, 19)...) })
+	b.tx(func(tx *store.Tx) error {
+		return tx.NoteGone(ctx, []string{"claims"}, []string{"claims", "hits"}, ids(18, 19)...)
+	})
+	b.fails(muster.CodeStale, func(tx *store.Tx) error {
+		return tx.NoteGone(ctx, []string{"claims"}, []string{"claims", "evidence"}, ids(0, 19)...)
+	})
+	b.fails(muster.CodeStale, func(tx *store.Tx) error { return tx.NoteGone(ctx, nil, []string{"claims"}, "cus_19", "cus_20") })
+	for id, want := range map[string]string{"cus_00": "[claims] 2", "cus_18": "[claims hits] 3", "cus_19": "[] 1"} {
+		same(b, want, func(ctx context.Context, tx *store.Tx) (string, error) {
+			c, err := tx.Customer(ctx, id)
+			if err != nil {
+				return "", err
+			}
+			return fmt.Sprint(c.Gone, " ", c.Version), nil
+		})
+	}
+}

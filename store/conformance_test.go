@@ -76,6 +76,7 @@ var conformance = []struct {
 	{"a profile goes when nobody has it", gateSweep},
 	{"a hold keeps a decision as it says", heldDecisions},
 	{"an edition goes when nothing refers to it", editions},
+	{"what is gone of files is noted of all or none", notedGone},
 	{"what the gate answered goes by its age", gateAges},
 }
 

@@ -269,6 +269,21 @@ func (tx *Tx) TheseCustomers(ctx context.Context, ids ...string) (found []*muste
 	})
 }
 
+// NoteGone notes of customers of whose files the classes was are gone that now are.
+func (tx *Tx) NoteGone(ctx context.Context, was, now []string, customers ...string) error {
+	noted := 0
+	if err := inLists(customers, func(marks string, args []any) error {
+		return tx.change(ctx, counted(&noted), `UPDATE customers SET gone = ?, version = version + 1 WHERE gone = ? AND id IN `+marks+` RETURNING id`,
+			append([]any{strings.Join(now, " "), strings.Join(was, " ")}, args...)...)
+	}); err != nil {
+		return err
+	}
+	if noted != len(customers) {
+		return tx.fail(errStale)
+	}
+	return nil
+}
+
 // FactsOf lists the sealed facts of the decisions on customers' files, by decision.
 func (tx *Tx) FactsOf(ctx context.Context, customers ...string) (map[string][]byte, error) {
 	facts := map[string][]byte{}
