@@ -10,8 +10,9 @@ import (
 // Format is the one value of an archive's format.
 const Format = "muster/export/v1"
 
-// Types of lines beside those of files.
+// Types of lines.
 const (
+	typeFile          = "file"
 	typePack          = "pack"
 	typeActivation    = "activation"
 	typeOperator      = "operator"

@@ -60,7 +60,7 @@ func (f files) Give(ctx context.Context, tx export.Tx, s *vault.Session, custome
 }
 
 func (f files) Regain(ctx context.Context, lines [][]byte) (int, error) {
-	return f.Onboard.RegainLines(ctx, lines)
+	return f.Onboard.Regain(ctx, lines)
 }
 
 // archive asks, agrees and takes, and opens what came.

@@ -88,6 +88,9 @@ type Sealed struct {
 	leaf   []byte
 }
 
+// Record is the decision that will be written.
+func (s *Sealed) Record() *muster.DecisionRecord { return s.record }
+
 // Seal seals a decision's facts and commits to it. Nothing is written: it may be
 // done before the transaction that Write is called in.
 func (j *Journal) Seal(d Decision) (*Sealed, error) {

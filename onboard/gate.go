@@ -26,15 +26,20 @@ func (s *Service) PutProfile(ctx context.Context, tx Tx, a *muster.AccountRecord
 	case muster.ErrorCode(err) != muster.CodeNotFound:
 		return err
 	}
-	bare := *a
-	if a.Beneath != "" { // what measures do comes in by their instants
-		bare.State = a.Beneath
-	}
-	profile, err := s.profileOf(&bare, d, measures, false)
+	profile, err := s.profileOf(bare(a), d, measures, false)
 	if err != nil {
 		return err
 	}
 	return tx.PutGate(ctx, profile)
+}
+
+// bare is an account without what measures did to it: that comes in by their instants.
+func bare(a *muster.AccountRecord) *muster.AccountRecord {
+	b := *a
+	if a.Beneath != "" {
+		b.State = a.Beneath
+	}
+	return &b
 }
 
 // profileOf is what the gate says of an account.

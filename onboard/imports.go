@@ -165,20 +165,35 @@ func (s *Service) TakeLines(ctx context.Context, by muster.Principal, id string,
 	if err != nil {
 		return nil, err
 	}
-	// While one chunk is written the next is made ready.
+	out := &ImportLines{Refused: []muster.RefusedLine{}}
+	return out, inTurn(ctx, chunks, func(ctx context.Context, c *chunk) (*chunk, error) { return c, s.makeReady(ctx, c, by, r) }, func(c *chunk) error {
+		if err := s.takeChunk(ctx, by, id, c); err != nil {
+			return err
+		}
+		out.Taken += c.out.Taken
+		out.There += c.out.There
+		out.Refused = append(out.Refused, c.out.Refused...)
+		out.Place = c.out.Place
+		return nil
+	})
+}
+
+// inTurn makes things ready and writes them, one after the other: while one is written
+// the next is made ready.
+func inTurn[X, Y any](ctx context.Context, all []X, ready func(context.Context, X) (Y, error), write func(Y) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type made struct {
-		c   *chunk
+		y   Y
 		err error
 	}
-	ready := make(chan made, 1)
+	next := make(chan made, 1)
 	go func() {
-		defer close(ready)
-		for _, c := range chunks {
-			err := s.makeReady(ctx, c, by, r)
+		defer close(next)
+		for _, x := range all {
+			y, err := ready(ctx, x)
 			select {
-			case ready <- made{c, err}:
+			case next <- made{y, err}:
 			case <-ctx.Done():
 				return
 			}
@@ -187,20 +202,15 @@ func (s *Service) TakeLines(ctx context.Context, by muster.Principal, id string,
 			}
 		}
 	}()
-	out := &ImportLines{Refused: []muster.RefusedLine{}}
-	for m := range ready {
+	for m := range next {
 		if m.err != nil {
-			return nil, m.err
+			return m.err
 		}
-		if err := s.takeChunk(ctx, by, id, m.c); err != nil {
-			return nil, err
+		if err := write(m.y); err != nil {
+			return err
 		}
-		out.Taken += m.c.out.Taken
-		out.There += m.c.out.There
-		out.Refused = append(out.Refused, m.c.out.Refused...)
-		out.Place = m.c.out.Place
 	}
-	return out, ctx.Err()
+	return ctx.Err()
 }
 
 // cutLines cuts a body into chunks.

@@ -136,11 +136,7 @@ func (d *decision) gated(a *muster.AccountRecord) (*muster.AccountRecord, *muste
 	if d.without == nil {
 		return a, &d.Decision
 	}
-	bare := *a
-	if a.Beneath != "" {
-		bare.State = a.Beneath
-	}
-	return &bare, d.without
+	return bare(a), d.without
 }
 
 // transitionsOf reads what an account comes under, as it was kept last.

@@ -13,21 +13,46 @@ import (
 	"github.com/muster-cip/muster/vault"
 )
 
-// Regain takes files in that an export gave: each as it was, under its ids, with keys,
-// digests and leaves of this house. A customer who is there already stays as they are,
-// so that the same files again change nothing; a reference that another customer has is
-// a conflict, and nothing of these files is taken. Nothing is decided, and nobody is told.
-func (s *Service) Regain(ctx context.Context, files []*File) (taken int, err error) {
-	for _, f := range files {
-		if f.Customer.ID == "" || len(f.Subjects) == 0 {
-			return 0, muster.Invalid(muster.Fault{Pointer: "/customer", Code: "required", Detail: "a file has its customer and at least one subject"})
-		}
+// Regain takes files in that an export gave, as lines: each as it was, under its ids,
+// with keys, digests and leaves of this house. A customer who is there already stays as
+// they are, so that the same files again change nothing; a reference that another customer
+// has is a conflict, and nothing is taken of the files that are written with it, nor of
+// those after. Nothing is decided, and nobody is told.
+func (s *Service) Regain(ctx context.Context, lines [][]byte) (taken int, err error) {
+	files := make([]*File, len(lines))
+	if err := spread(ctx, len(lines), importShare, func(i int) (err error) {
+		files[i], err = readFile(lines[i])
+		return err
+	}); err != nil {
+		return 0, err
 	}
-	if err := s.DB.View(ctx, func(tx Tx) error { // for those who are there no keys are made
+	err = inTurn(ctx, slices.Collect(slices.Chunk(files, importChunk)), s.draftFiles, func(drafts []*regained) error {
+		some, err := s.writeFiles(ctx, drafts)
+		taken += some
+		return err
+	})
+	return taken, err
+}
+
+func readFile(text []byte) (*File, error) {
+	f := &File{}
+	if err := json.Unmarshal(text, f); err != nil {
+		return nil, muster.Errorf(muster.CodeMalformed, "a file is not what it should be")
+	}
+	if f.Customer.ID == "" || len(f.Subjects) == 0 {
+		return nil, muster.Invalid(muster.Fault{Pointer: "/customer", Code: "required", Detail: "a file has its customer and at least one subject"})
+	}
+	return f, nil
+}
+
+// draftFiles makes keys for everybody on files, and seals, on all cores; those who are
+// there already are left out.
+func (s *Service) draftFiles(ctx context.Context, files []*File) (drafts []*regained, err error) {
+	if err := s.DB.View(ctx, func(tx Tx) error {
 		files, err = absent(ctx, tx, files, func(f *File) string { return f.Customer.ID })
 		return err
 	}); err != nil || len(files) == 0 {
-		return 0, err
+		return nil, err
 	}
 	at := make([]int, len(files)+1)
 	for i, f := range files {
@@ -35,16 +60,21 @@ func (s *Service) Regain(ctx context.Context, files []*File) (taken int, err err
 	}
 	keys, err := s.Vault.MakeKeys(ctx, at[len(files)])
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	drafts := make([]*regained, len(files))
-	if err := spread(ctx, len(files), importShare, func(i int) (err error) {
-		drafts[i], err = s.draftFile(files[i], keys[at[i]:at[i+1]])
+	drafts = make([]*regained, len(files))
+	return drafts, spread(ctx, len(files), importShare, func(i int) (err error) {
+		drafts[i], err = s.draftFile(ctx, files[i], keys[at[i]:at[i+1]])
 		return err
-	}); err != nil {
-		return 0, err
+	})
+}
+
+// writeFiles writes files in one transaction and says how many were not there.
+func (s *Service) writeFiles(ctx context.Context, drafts []*regained) (taken int, err error) {
+	if len(drafts) == 0 {
+		return 0, nil
 	}
-	err = s.DB.InTx(ctx, func(tx Tx) error {
+	if err := s.DB.InTx(ctx, func(tx Tx) error {
 		fresh, err := absent(ctx, tx, drafts, func(d *regained) string { return d.file.Customer.ID })
 		if err != nil {
 			return err
@@ -56,8 +86,7 @@ func (s *Service) Regain(ctx context.Context, files []*File) (taken int, err err
 			}
 		}
 		return nil
-	})
-	if err != nil {
+	}); err != nil {
 		return 0, err
 	}
 	// Keys that stand for somebody erased are destroyed like theirs was.
@@ -115,12 +144,14 @@ type regained struct {
 	hits      []*muster.HitRecord
 	decisions []*journal.Sealed
 	index     []muster.IndexRow
-	macs      map[string][]byte // by application id
+	macs      map[string][]byte       // by application id
+	until     map[string]time.Time    // by application id: how long its answer holds; zero: for good
+	profiles  []*muster.ProfileRecord // of the accounts, in turn
 }
 
 // draftFile seals a file: keys are those of its subjects, in turn, then those of its
 // evidence. Nothing is written, so it may be done for many at once.
-func (s *Service) draftFile(f *File, keys []vault.Key) (*regained, error) {
+func (s *Service) draftFile(ctx context.Context, f *File, keys []vault.Key) (*regained, error) {
 	d := &regained{
 		file: f, keys: map[string]vault.Key{}, own: keys[len(f.Subjects):], gone: map[string]bool{}, shown: map[string]int{}, macs: map[string][]byte{},
 	}
@@ -152,19 +183,14 @@ func (s *Service) draftFile(f *File, keys []vault.Key) (*regained, error) {
 			return nil, err
 		}
 	}
-	return d, s.draftMACs(d)
-}
-
-// RegainLines is Regain of files as lines.
-func (s *Service) RegainLines(ctx context.Context, lines [][]byte) (int, error) {
-	files := make([]*File, len(lines))
-	for i, text := range lines {
-		files[i] = &File{}
-		if err := json.Unmarshal(text, files[i]); err != nil {
-			return 0, muster.Errorf(muster.CodeMalformed, "a file is not what it should be")
-		}
+	if err := s.draftProfiles(ctx, d); err != nil {
+		return nil, err
 	}
-	return s.Regain(ctx, files)
+	d.until = map[string]time.Time{}
+	for i := range f.Applications {
+		d.until[f.Applications[i].ID] = untilOf(f.Decisions, f.Applications[i].Decision)
+	}
+	return d, s.draftMACs(d)
 }
 
 func unknownSubject(pointer string) error {
@@ -309,6 +335,41 @@ func (s *Service) draftDecision(d *regained, x *FiledDecision) error {
 	return nil
 }
 
+// draftProfiles composes what the gate says of accounts, before their hashes.
+func (s *Service) draftProfiles(ctx context.Context, d *regained) error {
+	for i := range d.file.Accounts {
+		a := &d.file.Accounts[i]
+		var decision *muster.Decision
+		if k := slices.IndexFunc(d.decisions, func(x *journal.Sealed) bool { return x.Record().ID == a.Decision }); k >= 0 {
+			var err error
+			if decision, err = s.fill(ctx, d.decisions[k].Record()); err != nil {
+				return err
+			}
+		}
+		var ts []muster.Transition
+		if s.Measures != nil && s.Measures.Any() {
+			ts = s.Measures.Transitions(a, d.under(a.ID))
+		}
+		p, err := composed(bare(a), decision, ts)
+		if err != nil {
+			return err
+		}
+		p.Fresh = true
+		d.profiles = append(d.profiles, p)
+	}
+	return nil
+}
+
+// under is what an account comes under.
+func (d *regained) under(account string) (rows []muster.MatchRecord) {
+	for _, m := range d.file.Matches {
+		if m.Account == account {
+			rows = append(rows, m)
+		}
+	}
+	return rows
+}
+
 // draftMACs are those by which the same application is known again, where all of it
 // is still as it was first stated.
 func (s *Service) draftMACs(d *regained) error {
@@ -350,10 +411,12 @@ func (s *Service) writeFile(ctx context.Context, tx Tx, d *regained) error {
 	if err := tx.AddIndex(ctx, d.index...); err != nil {
 		return err
 	}
+	people := make([]*muster.SubjectRecord, len(f.Subjects))
 	for i := range f.Subjects {
-		if err := tx.PutSubjects(ctx, &f.Subjects[i].SubjectRecord); err != nil {
-			return err
-		}
+		people[i] = &f.Subjects[i].SubjectRecord
+	}
+	if err := tx.PutSubjects(ctx, people...); err != nil {
+		return err
 	}
 	if err := tx.AddClaims(ctx, d.claims...); err != nil {
 		return err
@@ -396,14 +459,8 @@ func (s *Service) writeAccounts(ctx context.Context, tx Tx, d *regained) error {
 	f := d.file
 	for i := range f.Accounts {
 		a := f.Accounts[i]
-		var matches []muster.MatchRecord
-		for _, m := range f.Matches {
-			if m.Account == a.ID {
-				matches = append(matches, m)
-			}
-		}
-		if len(matches) > 0 {
-			if err := tx.PutMatches(ctx, a.ID, matches...); err != nil {
+		if under := d.under(a.ID); len(under) > 0 {
+			if err := tx.PutMatches(ctx, a.ID, under...); err != nil {
 				return err
 			}
 		}
@@ -413,11 +470,8 @@ func (s *Service) writeAccounts(ctx context.Context, tx Tx, d *regained) error {
 			}
 			return err
 		}
-		ts, err := s.transitionsOf(ctx, tx, &a)
-		if err != nil {
-			return err
-		}
-		if err := s.PutProfile(ctx, tx, &a, ts); err != nil {
+		s.hashed(d.profiles[i], a.Reference)
+		if err := tx.PutGate(ctx, d.profiles[i]); err != nil {
 			return err
 		}
 	}
@@ -432,34 +486,42 @@ func (s *Service) writeAccounts(ctx context.Context, tx Tx, d *regained) error {
 		if err := tx.PutApplication(ctx, &a); err != nil {
 			return err
 		}
-		until := untilOf(f.Decisions, a.Decision, tx.Now())
-		if until.IsZero() && (a.State != muster.AppNeeds || a.Shadow) {
-			continue // nothing of it runs out
-		}
-		loaded, err := s.load(ctx, tx, a.ID)
-		if muster.ErrorCode(err) == muster.CodeNotFound {
-			continue // whose parent has not come yet, or whose claims are gone: it is closed, or looked at when something happens
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.lookAgain(ctx, tx, loaded, until); err != nil {
-			return err
+		if f := d.lookedAt(&a); f != nil {
+			until := d.until[a.ID]
+			if !until.IsZero() && until.Before(tx.Now()) {
+				until = tx.Now()
+			}
+			if err := s.lookAgain(ctx, tx, f, until); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// untilOf is until when the answer of a decision holds; one that has passed is looked
-// at now.
-func untilOf(all []FiledDecision, id string, now time.Time) time.Time {
-	for i := range all {
-		var d muster.Decision
-		if all[i].ID == id && json.Unmarshal(all[i].Body, &d) == nil && !d.Until.IsZero() && d.Until.Before(now) {
-			return now
-		} else if all[i].ID == id {
-			return d.Until
+// lookedAt is what is known of a file that says when an application is looked at again;
+// nil where its claims are gone: that one is closed.
+func (d *regained) lookedAt(a *muster.ApplicationRecord) *file {
+	f := &file{app: a, evidence: d.evidence}
+	for i := range d.file.Subjects {
+		r := &d.file.Subjects[i]
+		if r.Pointer == "" || !r.Erased.IsZero() {
+			continue
 		}
+		if len(r.Claims) == 0 {
+			return nil
+		}
+		f.claimsAt = r.Claims[len(r.Claims)-1].At
+		break
 	}
-	return time.Time{}
+	return f
+}
+
+// untilOf is until when the answer of a decision holds; zero: for good.
+func untilOf(all []FiledDecision, id string) time.Time {
+	var d muster.Decision
+	if i := slices.IndexFunc(all, func(x FiledDecision) bool { return x.ID == id }); i < 0 || json.Unmarshal(all[i].Body, &d) != nil {
+		return time.Time{}
+	}
+	return d.Until
 }

@@ -39,7 +39,7 @@ func (x exported) Give(ctx context.Context, tx export.Tx, s *vault.Session, cust
 }
 
 func (x exported) Regain(ctx context.Context, lines [][]byte) (int, error) {
-	return x.onboard.RegainLines(ctx, lines)
+	return x.onboard.Regain(ctx, lines)
 }
 
 func (h *house) exports() *export.Service {
