@@ -53,7 +53,7 @@ func (s *Service) Archive(ctx context.Context, by, id string, to io.Writer) erro
 func (s *Service) write(ctx context.Context, by string, r *muster.ExportRecord, recipients []age.Recipient, session *vault.Session, w *writer, to io.Writer) error {
 	sealed, err := age.Encrypt(to, recipients...)
 	if err != nil {
-		return muster.Errorf(muster.CodeInternal, "the archive cannot be sealed: %w", err)
+		return broken(err)
 	}
 	w.tar = tar.NewWriter(sealed)
 	manifest, err := marshal(Manifest{Format, r.ID, s.Meta.Deployment, s.Meta.Mode, s.Meta.Origin, s.Clock().UTC().Format(time.RFC3339), s.Program})
@@ -285,22 +285,25 @@ func (s *Service) lists(ctx context.Context, _ Tx, w *writer) error {
 	return nil
 }
 
+// filesTogether is how many files are read and opened together, and held in memory.
+const filesTogether = 256
+
 func (s *Service) files(ctx context.Context, tx Tx, session *vault.Session, w *writer) error {
-	for p := (muster.Page{Limit: page}); ; {
+	for p := (muster.Page{Limit: filesTogether}); ; {
 		ids, err := tx.CustomersAfter(ctx, p)
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
-			data, err := s.Files.Give(ctx, tx, session, id)
-			if err != nil {
-				return err
-			}
-			if err := w.put("files", data); err != nil {
+		lines, err := s.Files.Give(ctx, tx, session, ids)
+		if err != nil {
+			return err
+		}
+		for _, text := range lines {
+			if err := w.put("files", text); err != nil {
 				return err
 			}
 		}
-		if len(ids) < page {
+		if len(ids) < filesTogether {
 			return nil
 		}
 		p.After = ids[len(ids)-1]

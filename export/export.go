@@ -5,7 +5,7 @@
 //     but sealed for those recipients.
 //   - The leaf that says who takes what, and for what, is durable before a value is
 //     opened; another at the end says how many files left.
-//   - One snapshot of the store, read in pages: what is held in memory is one file, and
+//   - One snapshot of the store, read in pages: what is held in memory is one page, and
 //     one part of the archive.
 //   - What is given is what can be taken in: docs/formats/export.md describes both.
 package export
@@ -95,9 +95,9 @@ type DB interface {
 	View(ctx context.Context, fn func(Tx) error) error
 }
 
-// Files gives customers' files as lines, and takes such lines in (onboard.Service).
+// Files gives customers' files as lines, in their order, and takes such lines in (onboard.Service).
 type Files interface {
-	Give(ctx context.Context, tx Tx, s *vault.Session, customer string) ([]byte, error)
+	Give(ctx context.Context, tx Tx, s *vault.Session, customers []string) (lines [][]byte, err error)
 	Regain(ctx context.Context, lines [][]byte) (taken int, err error)
 }
 

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"encoding/json"
 	"io"
 	"os"
 	"path"
@@ -30,6 +29,8 @@ type house struct {
 	export *export.Service
 	retain *retain.Service
 	uses   export.Uses
+
+	meanwhile func() // called once, when everything but the files was read; nil: not
 }
 
 func setup(t *testing.T, o roomtest.Options) *house {
@@ -51,12 +52,12 @@ func (h *house) wire() {
 
 type files struct{ *house }
 
-func (f files) Give(ctx context.Context, tx export.Tx, s *vault.Session, customer string) ([]byte, error) {
-	x, err := f.Onboard.Give(ctx, tx.(*store.Tx), s, customer)
-	if err != nil {
-		return nil, err
+func (f files) Give(ctx context.Context, tx export.Tx, s *vault.Session, customers []string) ([][]byte, error) {
+	if do := f.meanwhile; do != nil {
+		f.meanwhile = nil
+		do()
 	}
-	return json.Marshal(x)
+	return f.Onboard.GiveLines(ctx, tx.(*store.Tx), s, customers)
 }
 
 func (f files) Regain(ctx context.Context, lines [][]byte) (int, error) {
@@ -66,10 +67,7 @@ func (f files) Regain(ctx context.Context, lines [][]byte) (int, error) {
 // archive asks, agrees and takes, and opens what came.
 func (h *house) archive() []part {
 	h.Helper()
-	id, err := age.GenerateX25519Identity()
-	if err != nil {
-		h.Fatal(err)
-	}
+	id := h.identity()
 	r, err := h.export.Ask(h.Context(), h.Anna.Operator, "move-1", []string{id.Recipient().String()})
 	if err != nil {
 		h.Fatal(err)
@@ -87,16 +85,42 @@ func (h *house) archive() []part {
 	if err := h.export.Archive(h.Context(), h.Bea.Operator, r.ID, &out); err != nil {
 		h.Fatal(err)
 	}
-	if other, err := age.GenerateX25519Identity(); err != nil {
-		h.Fatal(err)
-	} else if _, err := age.Decrypt(bytes.NewReader(out.Bytes()), other); err == nil {
+	if _, err := age.Decrypt(bytes.NewReader(out.Bytes()), h.identity()); err == nil {
 		h.Fatal("somebody else opens it")
 	}
-	clear, err := age.Decrypt(&out, id)
+	return h.parts(&out, id)
+}
+
+func (h *house) identity() *age.X25519Identity {
+	h.Helper()
+	id, err := age.GenerateX25519Identity()
 	if err != nil {
 		h.Fatal(err)
 	}
-	var parts []part
+	return id
+}
+
+// agreed is an export that can be taken, and the identity that opens it.
+func (h *house) agreed() (*muster.ExportRecord, *age.X25519Identity) {
+	h.Helper()
+	id := h.identity()
+	r, err := h.export.Ask(h.Context(), h.Anna.Operator, "move-1", []string{id.Recipient().String()})
+	if err != nil {
+		h.Fatal(err)
+	}
+	if r, err = h.export.Agree(h.Context(), h.Bea.Operator, r.ID, r.Version); err != nil {
+		h.Fatal(err)
+	}
+	return r, id
+}
+
+// parts opens a sealed archive.
+func (h *house) parts(sealed io.Reader, id age.Identity) (parts []part) {
+	h.Helper()
+	clear, err := age.Decrypt(sealed, id)
+	if err != nil {
+		h.Fatal(err)
+	}
 	for t := tar.NewReader(clear); ; {
 		head, err := t.Next()
 		if err == io.EOF {

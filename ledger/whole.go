@@ -68,18 +68,22 @@ func (q *Questions) Whole(ctx context.Context, ask Ask, scope string, w Whole) e
 			if err != nil {
 				return err
 			}
+			all, err := tx.HoldersOf(ctx, page)
+			if err != nil {
+				return err
+			}
+			holders := make(map[string]*Holder, len(all))
+			for i := range all {
+				holders[all[i].Account] = &all[i]
+			}
 			for _, account := range page {
 				if !here[account] {
 					continue // erased
 				}
-				holders, err := tx.HoldersOf(ctx, []string{account})
-				if err != nil {
+				if err := q.wholeAccess(ctx, tx, s, &w, account, holders[account], access, of(account).Access); err != nil {
 					return err
 				}
-				if err := q.wholeAccess(ctx, tx, s, &w, account, holders, access, of(account).Access); err != nil {
-					return err
-				}
-				if err := q.wholeLeases(ctx, tx, s, &w, account, holders, leases, of(account).Leases); err != nil {
+				if err := q.wholeLeases(ctx, tx, s, &w, account, holders[account], leases, of(account).Leases); err != nil {
 					return err
 				}
 				delete(unsealed, account)
@@ -106,9 +110,9 @@ func quartersIn(ctx context.Context, tx Tx, k Kind) (list []quarter, err error) 
 	}
 }
 
-// wholeAccess gives one account's access records. The unsealed ones are few, and are
-// put where their time is.
-func (q *Questions) wholeAccess(ctx context.Context, tx Tx, s *vault.Session, w *Whole, account string, holders []Holder, quarters []quarter, unsealed []muster.AccessRecord) error {
+// wholeAccess gives one account's access records. Where holder is nil none are sealed.
+// The unsealed ones are few, and are put where their time is.
+func (q *Questions) wholeAccess(ctx context.Context, tx Tx, s *vault.Session, w *Whole, account string, holder *Holder, quarters []quarter, unsealed []muster.AccessRecord) error {
 	if w.Access == nil {
 		return nil
 	}
@@ -131,7 +135,7 @@ func (q *Questions) wholeAccess(ctx context.Context, tx Tx, s *vault.Session, w 
 	const week = 7 * 24 * time.Hour
 	var list []muster.AccessRecord
 	for _, at := range quarters {
-		if len(holders) == 0 || !at.start().Before(w.Until) || !w.From.Before(at.end()) {
+		if holder == nil || !at.start().Before(w.Until) || !w.From.Before(at.end()) {
 			continue
 		}
 		for from := at.start(); from.Before(at.end()); {
@@ -147,7 +151,7 @@ func (q *Questions) wholeAccess(ctx context.Context, tx Tx, s *vault.Session, w 
 					break
 				}
 				var err error
-				list, err = q.records(ctx, tx, s, holders[0], at, part, list[:0])
+				list, err = q.records(ctx, tx, s, *holder, at, part, list[:0])
 				if muster.ErrorCode(err) != muster.CodeTooLarge || step < time.Minute {
 					if err != nil {
 						return err
@@ -182,14 +186,14 @@ func later(a, b time.Time) time.Time {
 
 // wholeLeases gives one account's leases. An open one is carried from quarter to
 // quarter, and is one lease.
-func (q *Questions) wholeLeases(ctx context.Context, tx Tx, s *vault.Session, w *Whole, account string, holders []Holder, quarters []quarter, unsealed []muster.LeaseRecord) error {
+func (q *Questions) wholeLeases(ctx context.Context, tx Tx, s *vault.Session, w *Whole, account string, holder *Holder, quarters []quarter, unsealed []muster.LeaseRecord) error {
 	if w.Lease == nil {
 		return nil
 	}
 	var list []muster.LeaseRecord
-	if len(holders) > 0 {
+	if holder != nil {
 		for _, at := range quarters {
-			some, err := readLeases(ctx, tx, s, holders[0], at)
+			some, err := readLeases(ctx, tx, s, *holder, at)
 			if muster.ErrorCode(err) == muster.CodeGone {
 				continue
 			}

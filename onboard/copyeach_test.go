@@ -46,9 +46,10 @@ func TestACopyAndReceiptsBesideRecordsOfEveryKind(t *testing.T) {
 	}
 	var hits []*muster.HitRecord
 	var cases []*muster.ReviewRecord
-	view(func(tx *store.Tx) (err error) {
-		if hits, err = tx.HitsOf(ctx, customer); err == nil {
-			cases, err = tx.ReviewsOf(ctx, customer)
+	view(func(tx *store.Tx) error {
+		files, err := tx.FileRecords(ctx, customer)
+		if err == nil {
+			hits, cases = files[0].Hits, files[0].Reviews
 		}
 		return err
 	})

@@ -3,6 +3,7 @@ package onboard
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/journal"
@@ -63,59 +64,67 @@ type FiledHit struct {
 	Finding json.RawMessage `json:"finding,omitempty"`
 }
 
-// Give reads one customer's whole file and opens it in a session.
-func (s *Service) Give(ctx context.Context, tx Tx, session *vault.Session, customer string) (*File, error) {
-	c, err := tx.Customer(ctx, customer)
+// giveShare is how many files of a page one core opens at a time.
+const giveShare = 16
+
+// GiveLines reads customers' whole files and opens them in a session, on all cores:
+// lines, in the order of the customers.
+func (s *Service) GiveLines(ctx context.Context, tx Tx, session *vault.Session, customers []string) ([][]byte, error) {
+	records, err := tx.FileRecords(ctx, customers...)
 	if err != nil {
 		return nil, err
 	}
-	f := &File{Type: TypeFile, Customer: *c}
-	accounts, err := tx.AccountsOf(ctx, customer)
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range accounts {
-		f.Accounts = append(f.Accounts, *a)
-		adopted, err := tx.Adopted(ctx, a.ID)
-		switch {
-		case err == nil:
-			f.Adopted = append(f.Adopted, *adopted)
-		case muster.ErrorCode(err) != muster.CodeNotFound:
-			return nil, err
+	var keys []string
+	for _, r := range records {
+		for _, p := range r.Subjects {
+			keys = append(keys, p.Key)
 		}
-		matches, err := tx.MatchesOf(ctx, a.ID)
+		keys = append(keys, evidenceKeys(r.Evidence)...)
+	}
+	if err := session.Warm(ctx, keys); err != nil {
+		return nil, err
+	}
+	lines := make([][]byte, len(records))
+	return lines, spread(ctx, len(records), giveShare, func(i int) error {
+		f, err := s.give(ctx, session, records[i])
 		if err != nil {
-			return nil, err
+			return err
 		}
-		f.Matches = append(f.Matches, matches...)
+		if lines[i], err = json.Marshal(f); err != nil {
+			return muster.Errorf(muster.CodeInternal, "a file cannot be written: %w", err)
+		}
+		return nil
+	})
+}
+
+// give opens one file.
+func (s *Service) give(ctx context.Context, session *vault.Session, r *muster.FileRecord) (*File, error) {
+	f := &File{
+		Type: TypeFile, Customer: *r.Customer, Accounts: values(r.Accounts), Applications: values(r.Applications),
+		Reviews: values(r.Reviews), Adopted: values(r.Adopted), Matches: r.Matches,
 	}
-	apps, err := tx.ApplicationsOf(ctx, customer)
-	if err != nil {
+	g := giving{session: session, now: s.Clock(), keys: map[string]string{}}
+	if err := g.subjects(ctx, r, f); err != nil {
 		return nil, err
 	}
-	for _, a := range apps {
-		f.Applications = append(f.Applications, *a)
-	}
-	reviews, err := tx.ReviewsOf(ctx, customer)
-	if err != nil {
+	if err := g.found(ctx, r, f); err != nil {
 		return nil, err
 	}
-	for _, r := range reviews {
-		f.Reviews = append(f.Reviews, *r)
+	return f, g.decisions(ctx, r, f)
+}
+
+// values are what pointers lead to; nil of none.
+func values[T any](pointers []*T) (all []T) {
+	for _, p := range pointers {
+		all = append(all, *p)
 	}
-	g := giving{session: session, keys: map[string]string{}}
-	if err := g.subjects(ctx, tx, f); err != nil {
-		return nil, err
-	}
-	if err := g.found(ctx, tx, f); err != nil {
-		return nil, err
-	}
-	return f, g.decisions(ctx, tx, f)
+	return all
 }
 
 // giving opens one file.
 type giving struct {
 	session *vault.Session
+	now     time.Time
 	keys    map[string]string // by subject id
 }
 
@@ -136,26 +145,11 @@ func (g *giving) item(ctx context.Context, it vault.Item) (json.RawMessage, erro
 	return data, err
 }
 
-func (g *giving) subjects(ctx context.Context, tx Tx, f *File) error {
-	people, err := tx.Subjects(ctx, f.Customer.ID)
-	if err != nil {
-		return err
-	}
-	var ids []string
-	for _, p := range people {
+func (g *giving) subjects(ctx context.Context, r *muster.FileRecord, f *File) error {
+	for _, p := range r.Subjects {
 		g.keys[p.ID] = p.Key
-		ids = append(ids, p.Key)
-	}
-	if err := g.session.Warm(ctx, ids); err != nil {
-		return err
-	}
-	for _, p := range people {
 		x := FiledSubject{SubjectRecord: *p}
-		claims, err := tx.ClaimsOf(ctx, p.ID)
-		if err != nil {
-			return err
-		}
-		for _, c := range claims {
+		for _, c := range r.Claims[p.ID] {
 			data, err := g.open(ctx, claimsPlace(p.ID, c.Revision), c.Sealed)
 			if err != nil {
 				return err
@@ -164,33 +158,26 @@ func (g *giving) subjects(ctx context.Context, tx Tx, f *File) error {
 				x.Claims = append(x.Claims, FiledClaims{*c, data})
 			}
 		}
+		if len(x.Claims) < len(r.Claims[p.ID]) { // erased since the snapshot was taken
+			x.Erased, x.Changed = g.now, nil
+		}
 		f.Subjects = append(f.Subjects, x)
 	}
 	return nil
 }
 
-// found reads what methods and lists found.
-func (g *giving) found(ctx context.Context, tx Tx, f *File) error {
-	evidence, err := tx.EvidenceOf(ctx, f.Customer.ID)
-	if err != nil {
-		return err
-	}
-	if err := g.session.Warm(ctx, evidenceKeys(evidence)); err != nil {
-		return err
-	}
-	for _, e := range evidence {
+// found opens what methods and lists found.
+func (g *giving) found(ctx context.Context, r *muster.FileRecord, f *File) error {
+	for _, e := range r.Evidence {
 		details, err := g.item(ctx, detailsItem(e, g.keys[e.Subject]))
 		if err != nil {
 			return err
 		}
 		f.Evidence = append(f.Evidence, FiledEvidence{*e, details})
 	}
-	hits, err := tx.HitsOf(ctx, f.Customer.ID)
-	if err != nil {
-		return err
-	}
-	for _, h := range hits {
+	for _, h := range r.Hits {
 		x := FiledHit{HitRecord: *h}
+		var err error
 		if x.Entry, err = g.open(ctx, hitPlace(h, "found"), h.Found); err != nil {
 			return err
 		}
@@ -202,29 +189,20 @@ func (g *giving) found(ctx context.Context, tx Tx, f *File) error {
 	return nil
 }
 
-func (g *giving) decisions(ctx context.Context, tx Tx, f *File) error {
-	for page := (muster.Page{Limit: 500}); ; {
-		some, err := tx.DecisionsOf(ctx, f.Customer.ID, "", page)
+func (g *giving) decisions(ctx context.Context, r *muster.FileRecord, f *File) error {
+	for _, d := range r.Decisions {
+		opened, err := g.session.OpenFacts(ctx, d.ID, d.Facts)
 		if err != nil {
 			return err
 		}
-		for _, d := range some {
-			opened, err := g.session.OpenFacts(ctx, d.ID, d.Facts)
-			if err != nil {
-				return err
-			}
-			facts, erased, err := journal.Facts(opened)
-			if err != nil {
-				return err
-			}
-			if erased == len(opened) {
-				facts = nil
-			}
-			f.Decisions = append(f.Decisions, FiledDecision{*d, d.Body, facts})
+		facts, erased, err := journal.Facts(opened)
+		if err != nil {
+			return err
 		}
-		if len(some) < page.Limit {
-			return nil
+		if erased == len(opened) {
+			facts = nil
 		}
-		page.After = some[len(some)-1].ID
+		f.Decisions = append(f.Decisions, FiledDecision{*d, d.Body, facts})
 	}
+	return nil
 }

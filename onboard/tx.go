@@ -55,6 +55,7 @@ type Files interface {
 	Claims(ctx context.Context, subject string, revision int) (*muster.ClaimsRecord, error) // revision 0: the latest
 	ClaimsOf(ctx context.Context, subject string) ([]*muster.ClaimsRecord, error)           // oldest first
 	AddClaims(ctx context.Context, rs ...*muster.ClaimsRecord) error
+	FileRecords(ctx context.Context, customers ...string) ([]*muster.FileRecord, error) // in their order; CodeNotFound
 }
 
 // Orders are holds: a copy leaves out what a non-disclosure order covers.
@@ -79,7 +80,6 @@ type Findings interface {
 	AddDecision(ctx context.Context, r *muster.DecisionRecord) error
 	OpenReview(ctx context.Context, application string) (*muster.ReviewRecord, error) // open or proposed; CodeNotFound
 	Review(ctx context.Context, id string) (*muster.ReviewRecord, error)
-	ReviewsOf(ctx context.Context, customer string) ([]*muster.ReviewRecord, error)
 	PutReview(ctx context.Context, r *muster.ReviewRecord) error
 }
 

@@ -126,6 +126,8 @@ func (tx *Tx) PutAccount(ctx context.Context, r *muster.AccountRecord) error {
 		r.ID, r.Reference, r.Customer, r.Parent, string(r.Relation), r.State, r.InterimSince, r.Opened, r.Closed, r.Decision, r.Tag, r.Beneath)
 }
 
+const subjectColumns = `id, customer, role, pointer, sealed_under, revision, changed, erased`
+
 func scanSubject(r row) (*muster.SubjectRecord, error) {
 	x := &muster.SubjectRecord{}
 	var changed string
@@ -137,8 +139,7 @@ func scanSubject(r row) (*muster.SubjectRecord, error) {
 
 // Subjects lists the subjects of a customer, in the order in which they were made.
 func (tx *Tx) Subjects(ctx context.Context, customer string) ([]*muster.SubjectRecord, error) {
-	return all(ctx, tx, scanSubject, `SELECT id, customer, role, pointer, sealed_under, revision, changed, erased
-		FROM subjects WHERE customer = ? ORDER BY id`, customer)
+	return all(ctx, tx, scanSubject, `SELECT `+subjectColumns+` FROM subjects WHERE customer = ? ORDER BY id`, customer)
 }
 
 // PutSubjects inserts or replaces.
@@ -156,6 +157,8 @@ func (tx *Tx) PutSubjects(ctx context.Context, rs ...*muster.SubjectRecord) erro
 			revision = excluded.revision, changed = excluded.changed, erased = excluded.erased`)
 }
 
+const claimsColumns = `subject, revision, at, operator, sealed`
+
 func scanClaims(r row) (*muster.ClaimsRecord, error) {
 	x := &muster.ClaimsRecord{}
 	return x, r.scan(&x.Subject, &x.Revision, &x.At, &x.By, &x.Sealed)
@@ -164,16 +167,14 @@ func scanClaims(r row) (*muster.ClaimsRecord, error) {
 // Claims reads one revision of a subject's claims; revision 0 is the latest.
 func (tx *Tx) Claims(ctx context.Context, subject string, revision int) (*muster.ClaimsRecord, error) {
 	if revision == 0 {
-		return one(ctx, tx, "claims", scanClaims, `SELECT subject, revision, at, operator, sealed FROM claims
-			WHERE subject = ? ORDER BY revision DESC LIMIT 1`, subject)
+		return one(ctx, tx, "claims", scanClaims, `SELECT `+claimsColumns+` FROM claims WHERE subject = ? ORDER BY revision DESC LIMIT 1`, subject)
 	}
-	return one(ctx, tx, "claims", scanClaims, `SELECT subject, revision, at, operator, sealed FROM claims
-		WHERE subject = ? AND revision = ?`, subject, revision)
+	return one(ctx, tx, "claims", scanClaims, `SELECT `+claimsColumns+` FROM claims WHERE subject = ? AND revision = ?`, subject, revision)
 }
 
 // ClaimsOf lists every revision of a subject's claims, oldest first.
 func (tx *Tx) ClaimsOf(ctx context.Context, subject string) ([]*muster.ClaimsRecord, error) {
-	return all(ctx, tx, scanClaims, `SELECT subject, revision, at, operator, sealed FROM claims WHERE subject = ? ORDER BY revision`, subject)
+	return all(ctx, tx, scanClaims, `SELECT `+claimsColumns+` FROM claims WHERE subject = ? ORDER BY revision`, subject)
 }
 
 // AddClaims inserts. CodeConflict: the revision is there.
@@ -182,7 +183,7 @@ func (tx *Tx) AddClaims(ctx context.Context, rs ...*muster.ClaimsRecord) error {
 	for i, r := range rs {
 		rows[i] = []any{r.Subject, r.Revision, r.At, r.By, r.Sealed}
 	}
-	return tx.insert(ctx, rows, `claims (subject, revision, at, operator, sealed)`, "")
+	return tx.insert(ctx, rows, `claims (`+claimsColumns+`)`, "")
 }
 
 // toJSON is v as text, "" where it has no members.

@@ -116,8 +116,10 @@ func (tx *Tx) ChallengesTo(ctx context.Context, target []byte, since time.Time) 
 	return int(n), err
 }
 
-const decisionColumns = `d.id, d.about_kind, d.about_id, d.application, d.customer, d.at, d.outcome, d.observed, d.body, d.facts, d.salt,
-	coalesce(l.idx, -1) FROM decisions d LEFT JOIN leaves l ON l.ref = d.id AND l.ref <> ''`
+const (
+	decisionFields  = `d.id, d.about_kind, d.about_id, d.application, d.customer, d.at, d.outcome, d.observed, d.body, d.facts, d.salt`
+	decisionColumns = decisionFields + `, coalesce(l.idx, -1) FROM decisions d LEFT JOIN leaves l ON l.ref = d.id AND l.ref <> ''`
+)
 
 func scanDecision(r row) (*muster.DecisionRecord, error) {
 	x := &muster.DecisionRecord{}
@@ -182,11 +184,6 @@ func (tx *Tx) Review(ctx context.Context, id string) (*muster.ReviewRecord, erro
 func (tx *Tx) OpenReview(ctx context.Context, application string) (*muster.ReviewRecord, error) {
 	return one(ctx, tx, "review", scanReview, `SELECT `+reviewColumns+` FROM reviews WHERE application = ? AND state IN ('open', 'proposed')
 		ORDER BY id DESC LIMIT 1`, application)
-}
-
-// ReviewsOf lists the reviews of a customer's applications, in the order of their ids.
-func (tx *Tx) ReviewsOf(ctx context.Context, customer string) ([]*muster.ReviewRecord, error) {
-	return all(ctx, tx, scanReview, `SELECT `+reviewColumns+` FROM reviews WHERE application IN (SELECT id FROM applications WHERE customer = ?) ORDER BY id`, customer)
 }
 
 // Reviews lists reviews in the order of their ids, of one state or ("") of all.

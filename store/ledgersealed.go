@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -189,13 +190,23 @@ func (tx *LedgerTx) DropBlocks(ctx context.Context, from, through int64) error {
 // customer's own. Accounts that are erased or unknown are absent.
 func (a LedgerAccounts) AccountHolders(ctx context.Context, accounts []string) (found []ledger.Holder, err error) {
 	err = a.db.View(ctx, func(tx *Tx) error {
-		return inLists(accounts, func(marks string, args []any) error {
-			rows, err := all(ctx, tx, func(r row) (h ledger.Holder, err error) { return h, r.scan(&h.Account, &h.Subject, &h.KeyID) },
-				`SELECT a.id, s.id, s.sealed_under FROM accounts a JOIN subjects s ON s.customer = a.customer
-				WHERE s.role = 'customer' AND s.erased = 0 AND a.id IN `+marks, args...)
-			found = append(found, rows...)
+		of := map[string][]string{} // accounts, by customer
+		if err := tx.pairs(ctx, accounts, "id", `SELECT id, customer FROM accounts WHERE %s`, func(id, customer string) {
+			of[customer] = append(of[customer], id)
+		}); err != nil {
 			return err
-		})
+		}
+		// Not joined: while PostgreSQL has no statistics of subjects, it goes through all of
+		// them for each account.
+		var q []asked
+		about(&q, slices.Sorted(maps.Keys(of)), "customer", `SELECT customer, id, sealed_under FROM subjects WHERE role = 'customer' AND erased = 0 AND %s`,
+			func(r row) (h ledger.Holder, err error) { return h, r.scan(&h.Account, &h.Subject, &h.KeyID) },
+			func(h ledger.Holder) {
+				for _, id := range of[h.Account] {
+					found = append(found, ledger.Holder{Account: id, Subject: h.Subject, KeyID: h.KeyID})
+				}
+			})
+		return tx.ask(ctx, q)
 	})
 	return found, err
 }
@@ -203,27 +214,25 @@ func (a LedgerAccounts) AccountHolders(ctx context.Context, accounts []string) (
 // AccountCustomers leads from accounts to their customers; unknown ones are absent.
 func (a LedgerAccounts) AccountCustomers(ctx context.Context, accounts []string) (map[string]string, error) {
 	found := make(map[string]string, len(accounts))
-	return found, a.pairs(ctx, accounts, `SELECT id, customer FROM accounts WHERE id IN `, func(id, customer string) { found[id] = customer })
+	return found, a.db.View(ctx, func(tx *Tx) error {
+		return tx.pairs(ctx, accounts, "id", `SELECT id, customer FROM accounts WHERE %s`, func(id, customer string) { found[id] = customer })
+	})
 }
 
 // CustomerAccounts leads from customers to all their accounts.
 func (a LedgerAccounts) CustomerAccounts(ctx context.Context, customers []string) (map[string][]string, error) {
 	found := make(map[string][]string, len(customers))
-	return found, a.pairs(ctx, customers, `SELECT customer, id FROM accounts WHERE customer IN `, func(customer, id string) {
-		found[customer] = append(found[customer], id)
+	return found, a.db.View(ctx, func(tx *Tx) error {
+		return tx.pairs(ctx, customers, "customer", `SELECT customer, id FROM accounts WHERE %s`, func(customer, id string) {
+			found[customer] = append(found[customer], id)
+		})
 	})
 }
 
-func (a LedgerAccounts) pairs(ctx context.Context, keys []string, q string, each func(string, string)) error {
+// pairs asks for two columns of the rows in which column is one of keys.
+func (tx *Tx) pairs(ctx context.Context, keys []string, column, text string, each func(string, string)) error {
+	var q []asked
 	keys = slices.Compact(slices.Sorted(slices.Values(keys))) // a row must not come twice
-	return a.db.View(ctx, func(tx *Tx) error {
-		return inLists(keys, func(marks string, args []any) error {
-			return tx.query(ctx, func(r row) error {
-				var x, y string
-				err := r.scan(&x, &y)
-				each(x, y)
-				return err
-			}, q+marks, args...)
-		})
-	})
+	about(&q, keys, column, text, func(r row) (x [2]string, err error) { return x, r.scan(&x[0], &x[1]) }, func(x [2]string) { each(x[0], x[1]) })
+	return tx.ask(ctx, q)
 }

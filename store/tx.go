@@ -118,13 +118,6 @@ const (
 	forShare   = ` /* FOR SHARE */`
 )
 
-// asked is a query and what is done with its rows.
-type asked struct {
-	q    string
-	args []any
-	each func(row) error
-}
-
 // mark is a point in a connection's writes.
 type mark struct{ sent, waiting int }
 

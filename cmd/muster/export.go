@@ -30,12 +30,8 @@ import (
 // exported joins package export to package onboard.
 type exported struct{ *house }
 
-func (x exported) Give(ctx context.Context, tx export.Tx, s *vault.Session, customer string) ([]byte, error) {
-	f, err := x.onboard.Give(ctx, tx.(*store.Tx), s, customer)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(f)
+func (x exported) Give(ctx context.Context, tx export.Tx, s *vault.Session, customers []string) ([][]byte, error) {
+	return x.onboard.GiveLines(ctx, tx.(*store.Tx), s, customers)
 }
 
 func (x exported) Regain(ctx context.Context, lines [][]byte) (int, error) {
