@@ -181,7 +181,7 @@ func (c *client) stream(ctx context.Context, method, path string, to io.Writer) 
 
 const sealedStart = "age-encryption.org/"
 
-// isArchive reports whether a file is an export's archive, sealed or open.
+// isArchive reports whether a file is an export's archive, sealed or open, or the beginning of one.
 func isArchive(name string) bool {
 	f, err := os.Open(name)
 	if err != nil {
@@ -189,10 +189,12 @@ func isArchive(name string) bool {
 	}
 	defer f.Close()
 	start := make([]byte, len(sealedStart))
-	if _, err := io.ReadFull(f, start); err != nil {
+	n, _ := io.ReadFull(f, start) // of a shorter one what there is
+	if n == 0 {
 		return false
 	}
-	return string(start) == sealedStart || strings.HasPrefix(string(start), "manifest.json\x00")
+	const open = "manifest.json\x00"
+	return strings.HasPrefix(sealedStart, string(start[:n])) || strings.HasPrefix(open, string(start[:min(n, len(open))]))
 }
 
 // importArchive takes an export's archive in: it is read to its end first, so that of
@@ -242,7 +244,7 @@ func checkArchive(name, identity string) error {
 		return err
 	}
 	if contents == nil || len(contents.Members) != len(found) {
-		return &muster.Error{Code: muster.CodeMalformed, Message: "the archive is not whole", Hint: "take it again"}
+		return notWhole(nil)
 	}
 	for i, m := range contents.Members {
 		if f := found[i]; m.Name != f.Name || m.Bytes != f.Bytes || m.SHA256 != f.SHA256 {
@@ -270,7 +272,11 @@ func readArchive(name, identity string, fn func(part string, data []byte) error)
 			return err
 		}
 		if archive, err = age.Decrypt(in, ids...); err != nil {
-			return muster.Errorf(muster.CodeInvalid, "this identity does not open the archive")
+			var none *age.NoIdentityMatchError
+			if errors.As(err, &none) {
+				return muster.Errorf(muster.CodeInvalid, "this identity does not open the archive")
+			}
+			return notWhole(err)
 		}
 	}
 	for t := tar.NewReader(archive); ; {
@@ -279,19 +285,23 @@ func readArchive(name, identity string, fn func(part string, data []byte) error)
 			return nil
 		}
 		if err != nil {
-			return muster.Errorf(muster.CodeMalformed, "the archive is not whole: %w", err)
+			return notWhole(err)
 		}
 		if head.Size > maxPart {
 			return muster.Errorf(muster.CodeTooLarge, "a part of the archive is past its bound")
 		}
 		data, err := io.ReadAll(io.LimitReader(t, head.Size))
 		if err != nil || int64(len(data)) != head.Size {
-			return muster.Errorf(muster.CodeMalformed, "the archive is not whole")
+			return notWhole(err)
 		}
 		if err := fn(head.Name, data); err != nil {
 			return err
 		}
 	}
+}
+
+func notWhole(cause error) error {
+	return &muster.Error{Code: muster.CodeMalformed, Message: "the archive is not whole", Cause: cause, Hint: "take it again"}
 }
 
 const maxPart = 64 << 20
