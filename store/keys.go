@@ -18,10 +18,25 @@ type Keys struct{ db *DB }
 
 var _ vault.KeyStore = (*Keys)(nil)
 
+// A row is small, and few are asked for twice: the vault remembers keys. But a write of a
+// turn that has more pages than the cache holds writes some of them twice and more.
+var (
+	keyCaches = caches{write: 16 << 10, read: 4 << 10}
+	turning   = 192 << 10
+)
+
+// cache sets what the writing connection remembers (SQLite).
+func (tx *Tx) cache(kib int) error {
+	if c, alone := tx.c.(*sqliteConn); alone {
+		return c.cache(kib)
+	}
+	return nil
+}
+
 // OpenKeys opens the key store. Config is as for Open, with another Path, or another
 // database or Schema.
 func OpenKeys(ctx context.Context, c Config) (*Keys, error) {
-	db, err := open(ctx, c, migrations{folder: "migrations/keys", table: "key_schema_version", wide: true})
+	db, err := open(ctx, c, migrations{folder: "migrations/keys", table: "key_schema_version", wide: true, caches: keyCaches})
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +75,10 @@ func (k *Keys) LoadSet(ctx context.Context) (s vault.Set, err error) {
 // SwapSet replaces the whole set. See vault.SetStore.
 func (k *Keys) SwapSet(ctx context.Context, was int, next vault.Set) error {
 	err := k.db.InTx(ctx, func(tx *Tx) error {
-		var err error
+		err := tx.cache(keyCaches.write) // where a turn ends
+		if err != nil {
+			return err
+		}
 		if was == 0 {
 			err = tx.exec(ctx, errStale, `INSERT INTO key_set (one, version, epoch, root, proof) VALUES (1, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 				next.Version, next.Epoch, next.Root, next.Check)
@@ -198,6 +216,9 @@ func (k *Keys) Rewrap(ctx context.Context, rows []vault.KeyRow) error {
 		return nil
 	}
 	return k.db.InTx(ctx, func(tx *Tx) error {
+		if err := tx.cache(turning); err != nil {
+			return err
+		}
 		if _, shared := tx.c.(*postgresConn); shared {
 			ids, handles, wrapped := columns(rows)
 			return tx.exec(ctx, nil, `UPDATE subject_keys SET handle = v.handle, wrapped = v.wrapped, epoch = $1

@@ -19,7 +19,7 @@ const ledgerPage = 32 << 10
 
 // OpenLedger opens it. Config is as for Open, with another Path, or another Schema.
 func OpenLedger(ctx context.Context, c Config) (*Ledger, error) {
-	db, err := open(ctx, c, migrations{folder: "migrations/ledger", table: "ledger_schema_version", page: ledgerPage})
+	db, err := open(ctx, c, migrations{folder: "migrations/ledger", table: "ledger_schema_version", page: ledgerPage, caches: caches{write: 64 << 10, read: 8 << 10}})
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ type migrations struct {
 	table  string // where their versions are kept
 	page   int    // of a new SQLite file, bytes; 0: SQLite's own
 	wide   bool   // a write may touch pages all over the file (SQLite)
+	caches caches
 }
 
 func (m migrations) runSQLite(ctx context.Context, file string) error {

@@ -30,6 +30,11 @@ const (
 	sqliteRowid      = 2579
 )
 
+// caches are how many KiB of pages connections remember, as SQLite counts them. They take
+// nearly twice that of memory: a page of 4 KiB, with what SQLite notes of it, is 8 KiB to
+// the allocator. A page that is not remembered is read again, from the system's cache.
+type caches struct{ write, read int }
+
 type sqliteDriver struct {
 	path  string
 	lock  *lockFile
@@ -56,16 +61,18 @@ func openSQLite(ctx context.Context, c Config, m migrations) (_ *sqliteDriver, e
 	if d.write, err = newSQLiteConn(c.Path, false); err != nil {
 		return nil, err
 	}
+	if err := d.write.cache(m.caches.write); err != nil {
+		return nil, err
+	}
 	if m.page > 0 { // as many bytes in the log as with pages of 4 kB
 		if err := d.write.plain("PRAGMA wal_autocheckpoint = " + strconv.Itoa(16000*4096/m.page)); err != nil {
 			return nil, err
 		}
 	}
 	if m.wide {
-		// A write that has more pages than the cache holds writes some of them twice and
-		// more, and a checkpoint after each such write writes the same pages again.
+		// A checkpoint after each write of so many pages writes the same pages again.
 		// A log that is cut after each, and grown again, is one more thing to sync.
-		for _, q := range []string{"PRAGMA cache_size = -196608", "PRAGMA wal_autocheckpoint = 64000", "PRAGMA journal_size_limit = 402653184"} {
+		for _, q := range []string{"PRAGMA wal_autocheckpoint = 64000", "PRAGMA journal_size_limit = 402653184"} {
 			if err := d.write.plain(q); err != nil {
 				return nil, err
 			}
@@ -82,6 +89,9 @@ func openSQLite(ctx context.Context, c Config, m migrations) (_ *sqliteDriver, e
 		}
 		d.n++
 		d.read <- r
+		if err := r.cache(m.caches.read); err != nil {
+			return nil, err
+		}
 	}
 	return d, nil
 }
@@ -96,10 +106,10 @@ func sqliteDSN(path string, readOnly bool) string {
 	}
 	q := url.Values{"_pragma": {
 		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "temp_store(MEMORY)",
-		"cache_size(-65536)", "foreign_keys(OFF)", "journal_size_limit(67108864)", "wal_autocheckpoint(16000)",
+		"foreign_keys(OFF)", "journal_size_limit(67108864)", "wal_autocheckpoint(16000)",
 	}}
 	if readOnly {
-		q = url.Values{"_pragma": {"busy_timeout(10000)", "query_only(ON)", "cache_size(-16384)", "temp_store(MEMORY)"}}
+		q = url.Values{"_pragma": {"busy_timeout(10000)", "query_only(ON)", "temp_store(MEMORY)"}}
 	}
 	return (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String()
 }
@@ -248,6 +258,11 @@ func (c *sqliteConn) plain(q string) error {
 		return c.fail(err)
 	}
 	return nil
+}
+
+// cache sets how many KiB of pages are remembered; what is too much by then is let go.
+func (c *sqliteConn) cache(kib int) error {
+	return c.plain("PRAGMA cache_size = -" + strconv.Itoa(kib))
 }
 
 func (c *sqliteConn) begin(_ context.Context, view bool) error {

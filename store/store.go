@@ -99,7 +99,7 @@ const retryNoSpace = 30 * time.Second
 // database newer than the program, and on SQLite one that another process holds: what
 // the process before this one had there, nobody has any more.
 func Open(ctx context.Context, c Config) (*DB, error) {
-	db, err := open(ctx, c, migrations{folder: "migrations/data", table: "schema_version"})
+	db, err := open(ctx, c, migrations{folder: "migrations/data", table: "schema_version", caches: caches{write: 64 << 10, read: 16 << 10}})
 	if err != nil {
 		return nil, err
 	}
