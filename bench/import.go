@@ -137,6 +137,7 @@ func importInto(ctx context.Context, r *run, s importSettings, bin, book string,
 	r.note(x.what+": baseline, the same rows", float64(s.Customers)/base.took.Seconds(), "customers/s")
 	r.note(x.what+": last tenth of the file against the second", first.falls(), "times")
 	r.note(x.what+": server, resident at most", first.server, "MiB")
+	r.note(x.what+": server, of no file at most", first.anonymous, "MiB")
 	r.note(x.what+": command line, resident at most", first.client, "MiB")
 	r.note(x.what+": bytes on disk a customer", float64(size)/float64(s.Customers), "bytes")
 	r.note(x.what+": the same file again", again.took.Seconds(), "s")

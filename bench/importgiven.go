@@ -68,6 +68,7 @@ func given(ctx context.Context, r *run, s importSettings, x *importStores, d *de
 	}{{"given out", taken}, {"taken in elsewhere", back}} {
 		r.note(x.what+": customers "+y.name, float64(s.Customers)/y.took.Seconds(), "customers/s")
 		r.note(x.what+":   server, resident at most", y.server, "MiB")
+		r.note(x.what+":   server, of no file at most", y.anonymous, "MiB")
 		r.note(x.what+":   command line, resident at most", y.client, "MiB")
 	}
 	other.stop()

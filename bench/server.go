@@ -161,13 +161,18 @@ func (d *deployment) metric(ctx context.Context, name string) (float64, error) {
 	return sum, nil
 }
 
-// memory is the resident memory now and at its highest, in MiB.
-func (d *deployment) memory() (now, most float64, err error) { return memoryOf(d.cmd.Process.Pid) }
+// memory is resident memory, in MiB.
+type memory struct {
+	now, most float64
+	anonymous float64 // of now, what is of no file: heaps and caches
+}
 
-func memoryOf(pid int) (now, most float64, err error) {
+func (d *deployment) memory() (memory, error) { return memoryOf(d.cmd.Process.Pid) }
+
+func memoryOf(pid int) (memory, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0, 0, err
+		return memory{}, err
 	}
 	field := func(name string) float64 {
 		m := regexp.MustCompile(`(?m)^` + name + `:\s+(\d+) kB`).FindSubmatch(text)
@@ -177,7 +182,7 @@ func memoryOf(pid int) (now, most float64, err error) {
 		v, _ := strconv.ParseFloat(string(m[1]), 64)
 		return v / 1024
 	}
-	return field("VmRSS"), field("VmHWM"), nil
+	return memory{field("VmRSS"), field("VmHWM"), field("RssAnon")}, nil
 }
 
 // stop ends the server as an operator would.

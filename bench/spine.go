@@ -187,11 +187,11 @@ func load(ctx context.Context, r *run, s spineSettings, d *deployment, people *s
 	slices.Sort(lone.lone)
 	rate = float64(busy.taken) / busy.took.Seconds()
 	group = (after.transactions - before.transactions) / max(1, after.groups-before.groups)
-	now, most, err := d.memory()
+	m, err := d.memory()
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	r.say("%s: %d taken and %d refused as invalid in %.1f s, %d bytes a request; resident %.0f MiB, at most %.0f", what, busy.taken, busy.refused, busy.took.Seconds(), size, now, most)
+	r.say("%s: %d taken and %d refused as invalid in %.1f s, %d bytes a request; resident %.0f MiB, at most %.0f", what, busy.taken, busy.refused, busy.took.Seconds(), size, m.now, m.most)
 	r.atMost(what+": p99 of a lone application", milliseconds(lone.lone[len(lone.lone)*99/100]), "ms", 15)
 	r.note(what+": median of a lone application", milliseconds(lone.lone[len(lone.lone)/2]), "ms")
 	return warm.taken + busy.taken + lone.taken, group, rate, nil
@@ -309,12 +309,12 @@ func started(ctx context.Context, r *run, d *deployment, customers int, seconds,
 			return err
 		}
 	}
-	_, most, err := d.memory()
+	m, err := d.memory()
 	if err != nil {
 		return err
 	}
 	r.atMost(fmt.Sprintf("ready with %d customers", customers), ready.Seconds(), "s", seconds)
-	r.atMost(fmt.Sprintf("resident memory at most, %d customers", customers), most, "MiB", mebibytes)
+	r.atMost(fmt.Sprintf("resident memory at most, %d customers", customers), m.most, "MiB", mebibytes)
 	return nil
 }
 

@@ -21,6 +21,7 @@ type watched struct {
 	took           time.Duration
 	cpu            time.Duration // of server and command, on all cores
 	server, client float64       // resident at most, MiB; the server's since it was started
+	anonymous      float64       // of the server's memory while the command ran, at most, MiB
 	tenths         []tenth       // of what the command says it does, where it says so
 }
 
@@ -52,7 +53,9 @@ func (d *deployment) watch(ctx context.Context, lines int, args ...string) (w wa
 	if err := c.Start(); err != nil {
 		return w, err
 	}
-	most := mostOf(c.Process.Pid)
+	most := mostOf(c.Process.Pid, nil, func(m memory) float64 { return m.most })
+	over := make(chan struct{})
+	anonymous := mostOf(d.cmd.Process.Pid, over, func(m memory) float64 { return m.anonymous })
 	var last []string
 	line, at := 0, began // where the tenth began
 	for s := bufio.NewScanner(says); s.Scan(); {
@@ -67,14 +70,16 @@ func (d *deployment) watch(ctx context.Context, lines int, args ...string) (w wa
 		if n-line < lines/10 && n < lines {
 			continue
 		}
-		now, _, err := d.memory()
+		held, err := d.memory()
 		if err != nil {
 			return w, err
 		}
-		w.tenths = append(w.tenths, tenth{n, float64(n-line) / time.Since(at).Seconds(), now})
+		w.tenths = append(w.tenths, tenth{n, float64(n-line) / time.Since(at).Seconds(), held.now})
 		line, at = n, time.Now()
 	}
 	w.client = <-most
+	close(over)
+	w.anonymous = <-anonymous
 	if err := c.Wait(); err != nil {
 		return w, fmt.Errorf("muster %s: %w\n%s", args[0], err, strings.Join(last, "\n"))
 	}
@@ -85,25 +90,31 @@ func (d *deployment) watch(ctx context.Context, lines int, args ...string) (w wa
 	}
 	w.out = out.String()
 	w.cpu = busy - idle + c.ProcessState.UserTime() + c.ProcessState.SystemTime()
-	_, w.server, err = d.memory()
+	m, err := d.memory()
+	w.server = m.most
 	return w, err
 }
 
-// mostOf gives the resident memory of a process at its highest, in MiB, once the process
-// has ended. It looks again and again: what the kernel says of a child that has ended
-// counts the memory of who started it.
-func mostOf(pid int) <-chan float64 {
+// mostOf gives what is asked of a process's memory at its highest, in MiB, once the process
+// has ended or over is closed. It looks again and again: what the kernel says of a child
+// that has ended counts the memory of who started it.
+func mostOf(pid int, over <-chan struct{}, ask func(memory) float64) <-chan float64 {
 	out := make(chan float64, 1)
 	go func() {
 		most := 0.0
 		for {
-			_, now, err := memoryOf(pid)
-			if err != nil || now == 0 { // it has ended
+			m, err := memoryOf(pid)
+			if err != nil || m.now == 0 { // it has ended
 				out <- most
 				return
 			}
-			most = now
-			time.Sleep(20 * time.Millisecond)
+			most = max(most, ask(m))
+			select {
+			case <-over:
+				out <- most
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
 		}
 	}()
 	return out
