@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -89,6 +90,10 @@ func TestReadiness(t *testing.T) {
 	got := b.do("GET", "/readyz", "")
 	if p := got.problem(t); p.Status != 503 || len(p.Errors) != 1 || p.Errors[0].Code != "store" || got.Header.Get("Retry-After") == "" {
 		t.Errorf("with a part away: %s", got.body)
+	}
+	broken = fmt.Errorf("away: %w", context.DeadlineExceeded)
+	if p := b.do("GET", "/readyz", "").problem(t); p.Status != 503 || !strings.HasSuffix(p.Errors[0].Detail, "in time") {
+		t.Errorf("with a part that is late: %+v", p)
 	}
 	broken = nil
 	b.api.Drain()

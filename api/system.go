@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -62,7 +63,7 @@ type statusOutput struct{ Body Status }
 func (a *API) getStatus(ctx context.Context, _ *struct{}) (*statusOutput, error) {
 	out := &statusOutput{Status{a.Deployment, a.Clock(), !a.draining.Load(), map[string]bool{}, []string{}}}
 	for _, c := range a.Checks {
-		fine := a.runCheck(ctx, c)
+		fine := a.runCheck(ctx, c) == nil
 		if c.Soft {
 			if !fine {
 				out.Body.Degraded = append(out.Body.Degraded, c.Name)
@@ -75,14 +76,16 @@ func (a *API) getStatus(ctx context.Context, _ *struct{}) (*statusOutput, error)
 	return out, nil
 }
 
-func (a *API) runCheck(ctx context.Context, c Check) bool {
+// runCheck is nil where the part answers. Its error is logged, and not for a caller.
+func (a *API) runCheck(ctx context.Context, c Check) error {
 	ctx, cancel := context.WithTimeout(ctx, checkFor)
 	defer cancel()
 	err := c.Run(ctx)
 	if err != nil {
+		err = errors.Join(err, ctx.Err()) // of a part that says no more than that it was interrupted
 		a.Log.WarnContext(ctx, "check", "part", c.Name, "cause", cut(err.Error(), 500))
 	}
-	return err == nil
+	return err
 }
 
 // Health is one word.
@@ -102,7 +105,13 @@ func (a *API) getReady(ctx context.Context, _ *struct{}) (*healthOutput, error) 
 	}
 	var faults []muster.Fault
 	for _, c := range a.Checks {
-		if !c.Soft && !a.runCheck(ctx, c) {
+		if c.Soft {
+			continue
+		}
+		switch err := a.runCheck(ctx, c); {
+		case errors.Is(err, context.DeadlineExceeded):
+			faults = append(faults, muster.Fault{Code: c.Name, Detail: "this part does not answer in time"})
+		case err != nil:
 			faults = append(faults, muster.Fault{Code: c.Name, Detail: "this part does not answer"})
 		}
 	}
