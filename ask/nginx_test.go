@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/muster-cip/muster/internal/loopback"
 )
 
 // TestNginx asks through Debian's nginx, configured as docs/integrate.md says.
@@ -40,7 +42,7 @@ func TestNginx(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	addr := free(t)
+	addr := loopback.Address(t)
 	site := strings.NewReplacer(
 		"http://127.0.0.1:8421", gate.URL, "http://127.0.0.1:8080", panel.URL, "listen 80;", "listen "+addr+";",
 	).Replace(string(sample))
@@ -145,14 +147,4 @@ func TestNginx(t *testing.T) {
 func executable(path string) bool {
 	info, err := os.Stat(path)
 	return !errors.Is(err, os.ErrNotExist) && err == nil && info.Mode()&0o111 != 0
-}
-
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

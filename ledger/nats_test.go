@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/internal/loopback"
 	"github.com/muster-cip/muster/ledger"
 	"github.com/muster-cip/muster/store"
 )
@@ -50,9 +53,14 @@ func (g *guarded) String() string {
 func setupNATS(t *testing.T) *natsBundle {
 	t.Helper()
 	dir := t.TempDir()
+	host, text, _ := net.SplitHostPort(loopback.Address(t)) // it is stopped and started again there
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := &natsBundle{
 		hotBundle: setupHot(t, store.Config{Path: filepath.Join(dir, "muster.db")}, store.Config{Path: filepath.Join(dir, "ledger.db")}),
-		options:   server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: filepath.Join(dir, "nats")},
+		options:   server.Options{Host: host, Port: port, NoSigs: true, NoLog: true, JetStream: true, StoreDir: filepath.Join(dir, "nats")},
 		outcomes:  make(chan string, 100),
 	}
 	b.up()
@@ -64,7 +72,7 @@ func setupNATS(t *testing.T) *natsBundle {
 	return b
 }
 
-// up starts NATS, again at the address and on the files that it had.
+// up starts NATS, again at its address and on its files.
 func (b *natsBundle) up() {
 	b.Helper()
 	options := b.options
@@ -73,10 +81,10 @@ func (b *natsBundle) up() {
 		b.t.Fatal(err)
 	}
 	go s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		b.t.Fatal("NATS is not ready")
 	}
-	b.server, b.options.Port = s, options.Port
+	b.server = s
 }
 
 func (b *natsBundle) down() {
@@ -201,10 +209,13 @@ func TestABatchThatWasNotAcknowledgedComesAgainAndCountsOnce(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		end()
-		again := make(chan ledger.Taken, 1)
+		again := make(chan ledger.Taken, 1) // what comes once more, where the acknowledgement is late, is not looked at
 		b.process(false, func(ctx context.Context, a *ledger.Arrival) (ledger.Taken, error) {
 			got, err := b.hot.Take(ctx, a)
-			again <- got
+			select {
+			case again <- got:
+			default:
+			}
 			return got, err
 		})
 		if got := <-again; got.Accepted != 0 || got.Duplicates != 1 {

@@ -24,6 +24,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/internal/loopback"
 	"github.com/muster-cip/muster/synthetic"
 )
 
@@ -31,10 +32,7 @@ import (
 func deployment(t *testing.T) (server, token string) {
 	t.Helper()
 	dir := t.TempDir()
-	listen, err := free("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listen := loopback.Address(t)
 	conf, secret, err := initialise(t.Context(), dir, Config{Mode: muster.ModeProduction, Listen: listen}, "Ada", []string{"us-iaas-cip"})
 	if err != nil {
 		t.Fatal(err)
@@ -43,10 +41,11 @@ func deployment(t *testing.T) (server, token string) {
 	if err := os.WriteFile(token, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	_, log := logged(t)
 	ctx, stop := context.WithCancel(context.Background())
 	up, ended := make(chan net.Addr, 1), make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, conf.Config, slog.New(slog.DiscardHandler), func(a net.Addr, _ *house) { up <- a })
+		ended <- serve(ctx, conf.Config, log, func(a net.Addr, _ *house) { up <- a })
 	}()
 	select {
 	case a := <-up:

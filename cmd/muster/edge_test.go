@@ -24,6 +24,7 @@ import (
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/edge"
 	"github.com/muster-cip/muster/gate"
+	"github.com/muster-cip/muster/internal/loopback"
 	"github.com/muster-cip/muster/store"
 )
 
@@ -41,10 +42,7 @@ type gateHouse struct {
 
 func startGateHouse(t *testing.T) *gateHouse {
 	t.Helper()
-	listen, err := free("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listen := loopback.Address(t)
 	dir := t.TempDir()
 	conf, root, err := initialise(t.Context(), dir, Config{Mode: muster.ModeSandbox, Listen: listen, Origin: "sandbox.muster.example/log"}, "Ada", []string{"us-iaas-cip", "sandbox"})
 	if err != nil {
@@ -76,10 +74,11 @@ func (g *gateHouse) must(_ http.Header, err error) {
 // start starts the centre.
 func (g *gateHouse) start() {
 	g.Helper()
+	_, log := logged(g.T)
 	ctx, stop := context.WithCancel(context.Background())
 	up, ended := make(chan *house, 1), make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, g.conf, slog.New(slog.DiscardHandler), func(_ net.Addr, h *house) { up <- h })
+		ended <- serve(ctx, g.conf, log, func(_ net.Addr, h *house) { up <- h })
 	}()
 	select {
 	case g.house = <-up:
@@ -121,6 +120,18 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
+// logged is a log whose end is in the message of a test that fails.
+func logged(t *testing.T) (*lockedBuffer, *slog.Logger) {
+	b := &lockedBuffer{}
+	t.Cleanup(func() {
+		if t.Failed() {
+			s := b.String()
+			t.Logf("the log:\n%s", s[max(0, len(s)-3000):])
+		}
+	})
+	return b, slog.New(slog.NewJSONHandler(b, nil))
+}
+
 func (g *gateHouse) edge(data string) *runningEdge {
 	g.Helper()
 	e := edgeFlags{
@@ -128,9 +139,11 @@ func (g *gateHouse) edge(data string) *runningEdge {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	up, ended := make(chan edgeAddresses, 1), make(chan error, 1)
-	r := &runningEdge{g: g, logs: &lockedBuffer{}}
+	r := &runningEdge{g: g}
+	var log *slog.Logger
+	r.logs, log = logged(g.T)
 	go func() {
-		ended <- e.run(ctx, slog.New(slog.NewJSONHandler(r.logs, nil)), func(a edgeAddresses) { up <- a })
+		ended <- e.run(ctx, log, func(a edgeAddresses) { up <- a })
 	}()
 	select {
 	case r.at = <-up:

@@ -20,7 +20,7 @@ func TestRecordsComeFromNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	go s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("NATS is not ready")
 	}
 	t.Cleanup(func() {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/internal/built"
+	"github.com/muster-cip/muster/internal/loopback"
 	"github.com/muster-cip/muster/internal/previous"
 )
 
@@ -229,14 +229,8 @@ func newDrill(t *testing.T) *drill {
 // run runs a script after another that makes what it needs, and holds what they say.
 func (d *drill) run(script, begin string, wants ...string) string {
 	d.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		d.Fatal(err)
-	}
-	free := l.Addr().String()
-	l.Close()
 	script = "set -euo pipefail\ntrap 'test -z \"$(jobs -p)\" || kill $(jobs -p)' EXIT\n" + begin + script
-	c := exec.CommandContext(d.Context(), d.bash, "-c", strings.ReplaceAll(script, "127.0.0.1:8420", free))
+	c := exec.CommandContext(d.Context(), d.bash, "-c", strings.ReplaceAll(script, "127.0.0.1:8420", loopback.Address(d)))
 	c.Dir = d.dir
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "MUSTER_") {
@@ -247,7 +241,7 @@ func (d *drill) run(script, begin string, wants ...string) string {
 	out, err := c.CombinedOutput()
 	if err != nil {
 		logs, _ := os.ReadFile(filepath.Join(d.dir, "prod-server.log"))
-		d.Fatalf("%v\n%s\n%s", err, out, logs)
+		d.Fatalf("%v\n%s\n%s", err, out, logs[max(0, len(logs)-4000):])
 	}
 	for _, want := range wants {
 		if !strings.Contains(string(out), want) {

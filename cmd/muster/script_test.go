@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/muster-cip/muster/internal/built"
+	"github.com/muster-cip/muster/internal/loopback"
 	"github.com/muster-cip/muster/internal/pgtest"
 	"github.com/muster-cip/muster/internal/previous"
 	"github.com/muster-cip/muster/packs"
@@ -90,11 +91,7 @@ func sessionsWith(t *testing.T, more func(*testscript.Env) error) testscript.Par
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			for _, name := range []string{"ADDR", "ADDR2"} {
-				at, err := free("127.0.0.1:0")
-				if err != nil {
-					return err
-				}
-				e.Setenv(name, at)
+				e.Setenv(name, loopback.Address(e.T()))
 			}
 			e.Setenv("SHARED", shared)
 			// With the race detector a process sleeps a second before it ends: four hundred of them do here.
@@ -135,7 +132,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: until REGEXP muster ARG...")
 	}
 	re := regexp.MustCompile("(?m)" + args[0])
-	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		err := ts.Exec(args[1], args[2:]...)
 		if err == nil && re.MatchString(ts.ReadFile("stdout")) {
 			return
@@ -165,7 +162,7 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 	c := &http.Client{Transport: transport, Timeout: 5 * time.Second}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	late := time.NewTimer(time.Minute)
+	late := time.NewTimer(3 * time.Minute)
 	defer late.Stop()
 	for {
 		if res, err := c.Get(args[0]); err == nil {
@@ -177,7 +174,7 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 		select {
 		case <-tick.C:
 		case <-late.C:
-			ts.Fatalf("%s is not ready after a minute", args[0])
+			ts.Fatalf("%s is not ready after three minutes", args[0])
 		}
 	}
 }
@@ -243,7 +240,7 @@ func cosigned(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	c, err := newClient("http://"+ts.Getenv("ADDR"), strings.TrimSpace(ts.ReadFile(args[0])))
 	ts.Check(err)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
@@ -255,7 +252,7 @@ func cosigned(ts *testscript.TestScript, neg bool, args []string) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			ts.Fatalf("no cosignature after a minute")
+			ts.Fatalf("no cosignature after three minutes")
 		}
 	}
 }

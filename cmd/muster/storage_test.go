@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/internal/loopback"
 	"github.com/muster-cip/muster/internal/pgtest"
 	"github.com/muster-cip/muster/internal/s3test"
 	"github.com/muster-cip/muster/ledger"
@@ -32,7 +33,7 @@ type bucketed struct {
 
 func setupBucketed(t *testing.T, c Config) *bucketed {
 	t.Helper()
-	b := &bucketed{kept: setupKept(t, c), server: s3test.Start(t), at: time.Now().AddDate(0, 0, -200).Truncate(time.Second)}
+	b := &bucketed{kept: setupKept(t, c), server: s3test.Start(t), at: time.Now().UTC().AddDate(0, 0, -200).Truncate(24 * time.Hour).Add(12 * time.Hour)}
 	b.plain = b.config
 	b.keys = b.server.Keys(t)
 	b.config = b.with("bucket.yaml", "tiles: true\n  chunks: true")
@@ -259,10 +260,7 @@ func TestStorageOnPostgres(t *testing.T) {
 // that it is degraded, and publishes what it has once the storage is back.
 func TestServeWithoutItsStorage(t *testing.T) {
 	t.Parallel()
-	listen, err := free("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listen := loopback.Address(t)
 	server := s3test.Start(t)
 	made, root, err := initialise(t.Context(), t.TempDir(), Config{Mode: muster.ModeSandbox, Listen: listen, Origin: "sandbox.muster.example/log"}, "Ada", []string{"us-iaas-cip", "sandbox"})
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/muster-cip/muster/internal/built"
+	"github.com/muster-cip/muster/internal/loopback"
 	"github.com/muster-cip/muster/outbound"
 )
 
@@ -68,6 +68,18 @@ func (l language) ask(t *testing.T, server, token, application string) string {
 	return line
 }
 
+// answered is ask of a server that is there: a sample waits for it for some seconds only,
+// which a machine that pauses may take longer than.
+func (l language) answered(t *testing.T, server, token, application string) (todo string) {
+	t.Helper()
+	for range 20 {
+		if todo = l.ask(t, server, token, application); todo != "hold" {
+			break
+		}
+	}
+	return todo
+}
+
 const person = `{"reference": %q, "customer": {"kind": "individual", "name": {"full": "Lena Hoffmann"},
  "address": {"lines": ["Torstraße 140"], "locality": "Berlin", "country": "DE", "postal_code": "10119"},
  "nationalities": ["DE"], "us_person_claim": "none", "email": %q, "phone": %q},
@@ -91,7 +103,7 @@ func TestSignUp(t *testing.T) {
 				want = "do not open"
 			}
 			for range 2 { // the same again is the same application
-				if got := l.ask(t, server, token, application); got != want {
+				if got := l.answered(t, server, token, application); got != want {
 					t.Errorf("%s: %q, want %q", c.email, got, want)
 				}
 			}
@@ -268,12 +280,7 @@ func sandbox(t *testing.T) (server, token string) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := l.Addr().String()
-	l.Close()
+	listen := loopback.Address(t)
 	run(bin, "init", "--dir", filepath.Join(dir, "d"), "--mode", "sandbox", "--pack", "us-iaas-cip,sandbox", "--listen", listen,
 		"--origin", "sandbox.example.com/log", "--token-file", filepath.Join(dir, "token"))
 	secret, err := os.ReadFile(filepath.Join(dir, "token"))
@@ -297,7 +304,7 @@ func sandbox(t *testing.T) (server, token string) {
 		}
 	})
 	server = "http://" + listen
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(3 * time.Minute); ; {
 		res, err := client.Get(server + "/readyz")
 		if err == nil {
 			res.Body.Close()
@@ -306,7 +313,7 @@ func sandbox(t *testing.T) (server, token string) {
 			}
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the server is not ready")
+			t.Fatal("the server is not ready:", err)
 		}
 		<-time.After(50 * time.Millisecond)
 	}
