@@ -13,7 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/internal/quickest"
 )
 
 func TestDecodeRefusesWhatIsNotOneJSONObject(t *testing.T) {
@@ -145,9 +147,13 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		began := time.Now()
 		sameAsLibrary(t, body)
-		checked, err := c.Read(body, testNow)
+		var checked *Checked
+		var err error
+		const most = 2 * time.Second
+		if took := quickest.Of(most, func() { checked, err = c.Read(body, testNow) }); took > most {
+			t.Fatalf("took %v", took)
+		}
 		if err != nil {
 			var e *muster.Error
 			if !errors.As(err, &e) {
@@ -158,9 +164,6 @@ func FuzzDecode(f *testing.F) {
 			}
 		} else if len(checked.Subjects) == 0 || len(checked.Subjects) != len(checked.Normal.Subjects) {
 			t.Fatal("subjects and their values do not run parallel")
-		}
-		if took := time.Since(began); took > 2*time.Second {
-			t.Fatalf("took %v", took)
 		}
 	})
 }
