@@ -161,11 +161,7 @@ func (f *fleet) refused(within time.Duration) (took []time.Duration) {
 	f.Helper()
 	var group sync.WaitGroup
 	took = make([]time.Duration, 2*len(f.slots))
-	i := int(f.next.Add(1) - 1)
-	for f.people.Class(i) != synthetic.Complete { // one that is refused for its own faults needs no database
-		i = int(f.next.Add(1) - 1)
-	}
-	body := mustJSON(f, f.people.Next(i))
+	body := mustJSON(f, f.people.Next(f.nextOf(synthetic.Complete))) // one that is refused for its own faults needs no database
 	for i := range took {
 		group.Go(func() {
 			c := *f.slots[i/2].Load().client

@@ -147,7 +147,7 @@ func play(t testing.TB, seed string, conf setup) *stage {
 			t.Fatal(err)
 		}
 		got, before := false, time.Now()
-		eventually(t, 20*time.Second, "an event, or time for the next", func() bool {
+		eventually(t, time.Minute, "an event, or time for the next", func() bool {
 			got = s.outside.hookCount() > 0
 			return got || time.Since(before) > 500*time.Millisecond
 		})
@@ -211,7 +211,7 @@ func (s *stage) customer() {
 // code waits for a code, in the mailbox or in the sandbox's file.
 func (s *stage) code(method, challenge string) (code string) {
 	s.Helper()
-	eventually(s, 20*time.Second, "the code of "+method, func() bool {
+	eventually(s, time.Minute, "the code of "+method, func() bool {
 		if method == "contact.email" {
 			code = s.outside.mailedCode()
 			return code != ""
@@ -371,10 +371,14 @@ func (s *stage) reads() {
 	s.p.do("POST", "/v1/packs/replays", map[string]any{"source": string(source)}, nil, http.StatusOK)
 	for _, path := range []string{
 		"/v1/applications", "/v1/customers", "/v1/reviews", "/v1/packs", "/v1/webhooks", "/v1/operators", "/v1/tokens", "/v1/me", "/v1/methods", "/v1/status",
-		"/openapi.json", "/healthz", "/readyz", "/metrics",
+		"/openapi.json", "/healthz", "/metrics",
 	} {
 		s.p.get(path, nil)
 	}
+	eventually(s, time.Minute, "every part answers", func() bool {
+		x, err := s.p.try("GET", "/readyz", nil)
+		return err == nil && x.status == http.StatusOK
+	})
 	for _, reference := range []string{"individual", "reviewed", "entity"} {
 		var v onboard.View
 		s.p.get("/v1/applications/"+reference, &v)
@@ -390,10 +394,10 @@ func (s *stage) reads() {
 	}
 	var last onboard.View
 	s.p.get("/v1/applications/entity", &last)
-	eventually(s, 20*time.Second, "the last event is delivered and all leaves are published", func() bool {
+	eventually(s, time.Minute, "the last event is delivered and all leaves are published", func() bool {
 		return bytes.Contains(bytes.Join(s.outside.hookBodies(), nil), []byte(last.Decision.ID))
 	})
-	eventually(s, 20*time.Second, "a checkpoint", func() bool {
+	eventually(s, time.Minute, "a checkpoint", func() bool {
 		x, err := s.p.try("GET", "/checkpoint", nil)
 		return err == nil && x.status == http.StatusOK
 	})

@@ -26,7 +26,7 @@ type client struct {
 
 func newClient(t testing.TB, base, token string) *client {
 	return &client{t: t, base: base, token: token, http: &http.Client{
-		Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32, DisableCompression: true},
+		Timeout: 2 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 32, DisableCompression: true},
 	}}
 }
 

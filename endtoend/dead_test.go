@@ -41,11 +41,8 @@ func TestWhatTheDeadHadIsTakenUp(t *testing.T) {
 			}})
 			f.d.configure(map[string]any{"out": map[string]any{"allow": []string{f.hooks.Listener.Addr().String(), r.hooks.Listener.Addr().String()}}})
 			f.begin()
-			for named := 0; named < 4; {
-				if i := int(f.next.Add(1) - 1); f.people.Class(i) == synthetic.USClaim {
-					f.apply(0, i, nil)
-					named++
-				}
+			for range 4 {
+				f.apply(0, f.nextOf(synthetic.USClaim), nil)
 			}
 			// One process has it all: the others do not take anything meanwhile.
 			const sealer = `SELECT holder FROM ledger.ledger_state`
@@ -83,7 +80,7 @@ func TestWhatTheDeadHadIsTakenUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.importList(at, 4)
-			a := f.apply(0, int(f.next.Add(1)-1), victim.client)
+			a := f.apply(0, f.nextOf(synthetic.Complete), victim.client)
 			var c onboard.ChallengeAnswer
 			victim.do("POST", "/v1/applications/"+a.Application+"/challenges", onboard.ChallengeRequest{Method: "contact.email"}, &c, http.StatusCreated, "Idempotency-Key", "c-1")
 			has := func(kind string) bool {
@@ -104,7 +101,7 @@ func TestWhatTheDeadHadIsTakenUp(t *testing.T) {
 				p.signal(syscall.SIGCONT)
 			}
 			took := map[string]time.Duration{}
-			eventually(t, 2*time.Minute, "others go on with what it had", func() bool {
+			eventually(t, roundLasts, "others go on with what it had", func() bool {
 				for what, done := range map[string]func() bool{
 					"webhook": func() bool { return r.most() > was },
 					"code":    func() bool { return r.get(&r.mailed) > 0 },

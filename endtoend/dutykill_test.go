@@ -48,8 +48,12 @@ func TestDutiesAreKilled(t *testing.T) {
 	share := int64(good*40+99) / 100
 	pgtest.Exec(t, f.d.dsn, `UPDATE cohorts SET due = 1`)
 	day := func() { pgtest.Exec(t, f.d.dsn, `UPDATE jobs SET run_at = 1 WHERE kind = $1`, muster.JobCohort) }
+	// Nobody goes on with it before the day is called again, however long those that follow take to start.
+	night := func() {
+		pgtest.Exec(t, f.d.dsn, `UPDATE jobs SET run_at = $1, holder = '' WHERE kind = $2`, time.Now().Add(time.Hour).UnixMicro(), muster.JobCohort)
+	}
 	for range 2 { // at the twelfth member from where it is
-		f.killedBehind(r, f.d.dsn, `SELECT 1 FROM adopted WHERE account = (SELECT account FROM adopted WHERE decided = 0 ORDER BY account OFFSET 12 LIMIT 1) FOR UPDATE`, day)
+		f.killedBehind(r, f.d.dsn, `SELECT 1 FROM adopted WHERE account = (SELECT account FROM adopted WHERE decided = 0 ORDER BY account OFFSET 12 LIMIT 1) FOR UPDATE`, day, night)
 		if n := f.turns(); n == 0 || n >= share {
 			t.Errorf("killed at member %d of %d, which is not in the middle", n, share)
 		}
@@ -112,9 +116,9 @@ func (f *fleet) leasesOver() {
 // killedBehind takes a lock, gives an order, waits until a writer stands behind the lock
 // in the middle of its transaction, and has the server end that session. Once somebody
 // stands there again it kills every process. What waits is then ended, or
-// goes on by itself as far as it was sent. Other processes start, and the dead hold their
-// leases.
-func (f *fleet) killedBehind(r *rand.Rand, dsn, lock string, order func()) {
+// goes on by itself as far as it was sent; meanwhile is done. Other processes start, and
+// the dead hold their leases.
+func (f *fleet) killedBehind(r *rand.Rand, dsn, lock string, order func(), meanwhile ...func()) {
 	f.Helper()
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, dsn)
@@ -159,6 +163,9 @@ func (f *fleet) killedBehind(r *rand.Rand, dsn, lock string, order func()) {
 		eventually(f, roundLasts, "the connections of the dead are gone", func() bool {
 			return pgtest.One[int64](f, dsn, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`) == 0
 		})
+	}
+	for _, fn := range meanwhile {
+		fn()
 	}
 	f.d.auditLive()
 	for n := range f.slots {

@@ -60,7 +60,7 @@ type fleet struct {
 
 // fault is an answer of the 500s, or none.
 type fault struct {
-	slot   int
+	of     *process
 	at     time.Time
 	status int // 0: no answer
 	what   string
@@ -91,7 +91,7 @@ func (f *fleet) begin() {
 	for n := range f.slots {
 		f.start(n)
 	}
-	c := f.at(0)
+	c := f.slots[0].Load().client
 	var o api.Operator
 	c.do("POST", "/v1/operators", map[string]any{"name": "Bo Nilsson"}, &o, http.StatusCreated)
 	var me api.Me
@@ -104,7 +104,7 @@ func (f *fleet) begin() {
 	for n := range f.slots {
 		for try := 0; ; try++ {
 			was := f.hooks.count()
-			a := f.apply(n, int(f.next.Add(1)-1), f.at(n))
+			a := f.apply(n, int(f.next.Add(1)-1), f.slots[n].Load().client)
 			if a == nil {
 				continue
 			}
@@ -132,11 +132,22 @@ func (f *fleet) start(n int) {
 	f.all = append(f.all, p)
 }
 
-// at is the n-th process as a caller with little patience sees it: one that is stopped
-// takes a connection and says nothing.
-func (f *fleet) at(n int) *client {
-	c := *f.slots[n].Load().client
-	patient := *c.http
+// nextOf is the next application of a class: how many come before it is chance.
+func (f *fleet) nextOf(class synthetic.Class) int {
+	for {
+		if i := int(f.next.Add(1) - 1); f.people.Class(i) == class {
+			return i
+		}
+	}
+}
+
+// at is the n-th process as a caller with little patience sees it.
+func (f *fleet) at(n int) *client { return f.hasty(f.slots[n].Load()) }
+
+// hasty is a process as a caller with little patience sees it: one that is stopped takes
+// a connection and says nothing.
+func (f *fleet) hasty(p *process) *client {
+	c, patient := *p.client, *p.http
 	patient.Timeout = f.patience
 	c.http = &patient
 	return &c
@@ -145,7 +156,8 @@ func (f *fleet) at(n int) *client {
 // ask has one process answer after the other until one does: not with one of the 500s.
 func (f *fleet) ask(n int, token, method, path string, body []byte, headers ...string) *answer {
 	for {
-		c := f.at(n % len(f.slots))
+		p := f.slots[n%len(f.slots)].Load()
+		c := f.hasty(p)
 		if token != "" {
 			c = c.as(token)
 		}
@@ -156,9 +168,9 @@ func (f *fleet) ask(n int, token, method, path string, body []byte, headers ...s
 		f.longest = max(f.longest, took)
 		switch {
 		case err != nil:
-			f.faults = append(f.faults, fault{n % len(f.slots), time.Now(), 0, method + " " + path})
+			f.faults = append(f.faults, fault{p, time.Now(), 0, method + " " + path})
 		case x.status >= 500:
-			f.faults = append(f.faults, fault{n % len(f.slots), time.Now(), x.status, method + " " + path + " " + string(x.body)})
+			f.faults = append(f.faults, fault{p, time.Now(), x.status, method + " " + path + " " + string(x.body)})
 		}
 		f.mu.Unlock()
 		if err == nil && x.status < 500 {
@@ -271,10 +283,11 @@ func (f *fleet) load() {
 	f.again(200*time.Millisecond, f.correct)
 }
 
-// end ends the load.
+// end ends the load. From now on nobody is away: whoever asks waits for the answer.
 func (f *fleet) end() {
 	close(f.stop)
 	f.work.Wait()
+	f.patience = time.Minute
 }
 
 // look reads a process's checkpoint. One that is away is passed over.

@@ -25,6 +25,7 @@ import (
 
 	"github.com/muster-cip/muster/api"
 	"github.com/muster-cip/muster/edge"
+	"github.com/muster-cip/muster/internal/loopback"
 	"github.com/muster-cip/muster/synthetic"
 	"github.com/muster-cip/muster/tlog"
 )
@@ -55,7 +56,7 @@ func TestKeysThatOthersHoldAreHandedOver(t *testing.T) {
 	witnessDir := filepath.Join(h.dir, "witness")
 	h.muster("witness", "init", "--dir", witnessDir, "--name", "witness.example.org/w")
 	witnessKey := strings.TrimSpace(h.read(filepath.Join(witnessDir, "witness.pub")))
-	witness, at := h.background(`witnessing 1 logs at (\S+)`, "witness", "--dir", witnessDir, "--listen", "127.0.0.1:0", "--log", oldKey)
+	witness, at := h.background(`witnessing 1 logs at (\S+)`, "witness", "--dir", witnessDir, "--listen", loopback.Address(t), "--log", oldKey)
 	h.d.configure(map[string]any{
 		"witnesses": []map[string]string{{"url": at, "key": witnessKey}},
 		"out":       map[string]any{"allow": []string{strings.TrimPrefix(at, "http://"), received.Listener.Addr().String()}},
@@ -113,7 +114,8 @@ func TestKeysThatOthersHoldAreHandedOver(t *testing.T) {
 		s := h.status(one)
 		return s.Stale && s.Refused[edge.Forged] > 0 && s.Accounts == 2
 	})
-	if s := h.status(two); s.Stale || s.Refused[edge.Forged] > 0 {
+	h.fresh(two, 3)
+	if s := h.status(two); s.Refused[edge.Forged] > 0 {
 		t.Errorf("the edge with both keys: %+v", s)
 	}
 	last := h.head("last", func(head string) bool {
@@ -331,7 +333,12 @@ func (h *handedOver) background(says string, args ...string) (stop func(), said 
 		_ = c.Process.Signal(syscall.SIGTERM)
 		<-ended
 	})
-	h.Cleanup(stop)
+	h.Cleanup(func() {
+		stop()
+		if h.Failed() {
+			h.Logf("muster %s said at last:\n%s", args[0], log.tail())
+		}
+	})
 	select {
 	case said = <-found:
 	case <-ended:

@@ -20,7 +20,7 @@ const (
 	posters    = 16
 	roundsMost = 120                   // acknowledgements in a round before the kill, at most
 	killWithin = 20 * time.Millisecond // and then a little later, so that it falls anywhere in a commit
-	roundLasts = 120 * time.Second     // before it is called stuck
+	roundLasts = 5 * time.Minute       // before it is called stuck
 )
 
 // load is posters that post a synthetic population and remember what was acknowledged.

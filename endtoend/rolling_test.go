@@ -11,9 +11,10 @@ import (
 	"github.com/muster-cip/muster/internal/previous"
 )
 
-// window is when a process was being replaced.
+// window is when a process was being replaced, and which.
 type window struct {
 	slot        int
+	old         *process
 	from, until time.Time
 }
 
@@ -35,8 +36,8 @@ func TestRollingUpgrade(t *testing.T) {
 	f.d.binary = next
 	var windows []window
 	for n := range f.slots {
-		w := window{slot: n, from: time.Now()}
-		f.slots[n].Load().stop()
+		w := window{slot: n, old: f.slots[n].Load(), from: time.Now()}
+		w.old.stop()
 		f.start(n)
 		w.until = time.Now()
 		windows = append(windows, w)
@@ -58,7 +59,7 @@ func TestRollingUpgrade(t *testing.T) {
 	for _, x := range f.faults {
 		replaced := false
 		for _, w := range windows {
-			replaced = replaced || x.slot == w.slot && !x.at.Before(w.from) && !x.at.After(w.until.Add(time.Second))
+			replaced = replaced || x.of == w.old && !x.at.Before(w.from)
 		}
 		said := f.said(x.what)
 		// A process of v0.1.0 that stops takes down what shares a group with its duties.
@@ -67,7 +68,7 @@ func TestRollingUpgrade(t *testing.T) {
 			continue
 		}
 		if x.status != 0 || !replaced {
-			t.Errorf("process %d, %s: %d %s\n%s", x.slot, x.at.Format(time.TimeOnly), x.status, x.what, said)
+			t.Errorf("process %d, %s: %d %s\n%s", x.of.cmd.Process.Pid, x.at.Format(time.TimeOnly), x.status, x.what, said)
 		}
 	}
 	for n := range f.slots {

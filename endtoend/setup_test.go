@@ -163,7 +163,7 @@ func (d *deployment) muster(args ...string) []byte {
 
 // try runs a command that may fail.
 func (d *deployment) try(args ...string) (out, errs []byte, err error) {
-	ctx, cancel := context.WithTimeout(d.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(d.Context(), 5*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, d.binary, args...)
 	var o, e bytes.Buffer
@@ -217,8 +217,9 @@ type process struct {
 	err    error         // of it, after exited
 }
 
-// serving bounds how long a process takes until it listens.
-const serving = 60 * time.Second
+// serving bounds how long a process takes until it listens, or ends: it only keeps a test
+// from waiting for ever.
+const serving = 3 * time.Minute
 
 // start runs muster serve and waits until it listens. env is added to the
 // environment; prefix is put before the command (strace).
@@ -257,7 +258,12 @@ func (d *deployment) launch(args []string, env ...string) *process {
 		p.err = p.cmd.Wait()
 		close(p.exited)
 	}()
-	d.Cleanup(p.kill)
+	d.Cleanup(func() {
+		p.kill()
+		if d.Failed() {
+			d.Logf("%s, process %d, said at last:\n%s", filepath.Base(args[0]), p.cmd.Process.Pid, p.log.tail())
+		}
+	})
 	select {
 	case a := <-address:
 		p.client = newClient(d, "http://"+a, d.token)
@@ -313,9 +319,10 @@ func (r *record) bytes() []byte {
 	return bytes.Clone(r.text.Bytes())
 }
 
+// tail is the end of it: enough to see why, and few enough for one screen each.
 func (r *record) tail() []byte {
 	b := r.bytes()
-	return b[max(0, len(b)-4000):]
+	return b[max(0, len(b)-3000):]
 }
 
 // eventually polls until done reports true.

@@ -113,7 +113,7 @@ func (f *fleet) check() {
 func (f *fleet) drained() {
 	f.Helper()
 	var left int64
-	eventually(f, 2*time.Minute, "no job is due or taken", func() bool {
+	eventually(f, roundLasts, "no job is due or taken", func() bool {
 		left = pgtest.One[int64](f, f.d.dsn, `SELECT count(*) FROM jobs WHERE dead = 0 AND (holder <> '' OR run_at <= $1 OR kind IN ($2, $3))`,
 			time.Now().UnixMicro(), muster.JobPublish, muster.JobWebhook)
 		return left == 0
@@ -156,17 +156,24 @@ func (f *fleet) deliveries() {
 			f.Errorf("nobody was told of %s, the decision on %s", a.Decision.ID, a.Reference)
 		}
 	}
+	// What was sent and got no answer in time goes again, and that is written down.
+	failed := map[string]bool{}
+	for _, try := range strings.Fields(pgtest.One[string](f, f.d.dsn, `SELECT coalesce(string_agg(message || '/' || attempt, ' '), '') FROM deliveries WHERE error <> ''`)) {
+		failed[try] = true
+	}
 	doubled, notices := 0, map[string]int{}
 	for id, all := range f.hooks.seen {
-		if len(all) > 1 {
-			doubled++
+		for _, d := range all[:len(all)-1] {
+			if !failed[fmt.Sprintf("%s/%d", id, d.attempt)] {
+				doubled++
+			}
 		}
 		if e := all[0].event; e.Type == "measure.notice" {
 			notices[e.Data.Account+" "+e.Data.Measure]++
 		}
 		for n, d := range all {
-			// It is signed as it is sent, which takes a sixth of the lease at most.
-			if late := d.at.Sub(d.signed); late > lease/6+2*time.Second {
+			// It is signed as it is sent. Who sleeps in between is stopped for longer than its lease.
+			if late := d.at.Sub(d.signed); late > lease {
 				f.Errorf("%s was sent %s after it was signed: its sender had slept", id, late)
 			}
 			if n > 0 && d.attempt <= all[n-1].attempt {
@@ -183,7 +190,7 @@ func (f *fleet) deliveries() {
 	if most := 4 * f.disturbs; doubled > most {
 		f.Errorf("%d messages came twice, and at most %d were under way when somebody was disturbed", doubled, most)
 	}
-	f.Logf("%d messages, %d came twice, %d notices", len(f.hooks.seen), doubled, len(notices))
+	f.Logf("%d messages, %d came twice, %d tries failed, %d notices", len(f.hooks.seen), doubled, len(failed), len(notices))
 }
 
 // accessRecords: each that was acknowledged is there once.
@@ -236,7 +243,7 @@ func (f *fleet) corrections() {
 	}
 }
 
-// gates: each process's gate says what the others say, and what the accounts are.
+// gates: each process's gate comes to say what the account is, and all for one reason.
 func (f *fleet) gates() {
 	f.Helper()
 	opened := map[bool]int{}
@@ -247,22 +254,19 @@ func (f *fleet) gates() {
 		account := f.acks[i].Account
 		var a api.Account
 		f.slots[n/5%3].Load().get("/v1/accounts/"+account, &a)
-		yes, why, err := f.gate(0, account)
-		for other := 1; other < 3 && err == nil; other++ {
-			var also bool
-			var reason string
-			if also, reason, err = f.gate(other, account); also != yes || reason != why {
-				f.Errorf("%s: one gate says %v (%s), another %v (%s)", account, yes, why, also, reason)
+		want := a.State == "active" || a.State == "limited"
+		eventually(f, serving, fmt.Sprintf("%s is %s, and every gate says so", account, a.State), func() bool {
+			reasons := map[string]bool{}
+			for n := range f.slots {
+				yes, why, err := f.gate(n, account)
+				if err != nil || yes != want {
+					return false
+				}
+				reasons[why] = true
 			}
-		}
-		if err != nil {
-			f.Error(err)
-			continue
-		}
-		if want := a.State == "active" || a.State == "limited"; yes != want {
-			f.Errorf("%s is %s and its gate says %v (%s)", account, a.State, yes, why)
-		}
-		opened[yes]++
+			return len(reasons) == 1
+		})
+		opened[want]++
 	}
 	f.Logf("gates: %d open, %d not", opened[true], opened[false])
 }
@@ -301,7 +305,7 @@ func (f *fleet) screened() {
 	f.Helper()
 	c := f.slots[1].Load().client
 	var swept map[string]int
-	eventually(f, 2*time.Minute, "every sweep has been through the book", func() bool {
+	eventually(f, roundLasts, "every sweep has been through the book", func() bool {
 		swept = map[string]int{}
 		through := true
 		for _, s := range walk[api.Sweep](c, "/v1/sweeps") {
@@ -402,26 +406,28 @@ func TestErasedOnOneGoneOnAll(t *testing.T) {
 		gone(a.Application, time.Now(), opens)
 	}
 
-	{ // By the key alone, as in the first half of an erasure: what goes with a file hides what is in memory.
-		a := f.pick(7, synthetic.Complete)
+	// By the key alone, as in the first half of an erasure: what goes with a file hides what is in memory.
+	// On a machine that pauses the key may be gone from there before anybody asks.
+	still := 0
+	for nth := 7; nth < 11 && still == 0; nth++ {
+		a := f.pick(nth, synthetic.Complete)
 		key := pgtest.One[string](t, f.d.dsn, `SELECT s.sealed_under FROM subjects s JOIN applications a ON a.customer = s.customer WHERE a.id = $1 LIMIT 1`, a.Application)
 		for n := range f.slots {
 			if !opens(n, a.Application) {
 				t.Fatalf("process %d does not open a file that is there", n)
 			}
 		}
-		since := time.Now()
 		pgtest.Exec(t, f.d.keyDSN, `DELETE FROM subject_keys WHERE id = $1`, key)
-		still := 0
+		since := time.Now()
 		for n := range f.slots {
 			if opens(n, a.Application) {
 				still++
 			}
 		}
-		if still == 0 {
-			t.Error("no process had the key in its memory: this shows nothing")
-		}
 		gone(a.Application, since, opens)
+	}
+	if still == 0 {
+		t.Error("no process had the key in its memory: this shows nothing")
 	}
 
 	{ // What was seen of one who stays, by its key alone.
@@ -447,9 +453,8 @@ func TestErasedOnOneGoneOnAll(t *testing.T) {
 				t.Fatalf("process %d does not open what was seen", n)
 			}
 		}
-		since := time.Now()
 		pgtest.Exec(t, f.d.keyDSN, `DELETE FROM subject_keys WHERE id = $1`, key)
-		gone(customer, since, seen)
+		gone(customer, time.Now(), seen)
 		for n := range f.slots {
 			if !opens(n, a.Application) {
 				t.Errorf("process %d does not open the person", n)
