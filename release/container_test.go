@@ -122,20 +122,20 @@ func TestContainerRuns(t *testing.T) {
 	for range 2 { // and again on the volumes of the first
 		b.configure(mounts)
 		cmd := b.command("serve")
-		var errs bytes.Buffer
-		cmd.Stderr = &errs
+		log := &said{}
+		cmd.Stderr = log
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
-		awaitOK(t, "http://"+at+"/healthz", ended)
-		awaitOK(t, "http://"+at+"/readyz", ended)
+		awaitOK(t, "http://"+at+"/healthz", ended, log)
+		awaitOK(t, "http://"+at+"/readyz", ended, log)
 		if err := run1(".", nil, runc, "--root", b.state, "kill", "serve", "TERM"); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-ended; err != nil || !strings.Contains(errs.String(), `"msg":"stopped","error":null`) {
-			t.Errorf("stopped with %v\n%s", err, errs.String())
+		if err := <-ended; err != nil || !strings.Contains(log.String(), `"msg":"stopped","error":null`) {
+			t.Errorf("stopped with %v\n%s", err, log)
 		}
 	}
 }
@@ -169,7 +169,7 @@ func (b *runtimeBundle) configure(mounts []map[string]any, args ...string) {
 	for _, m := range mounts {
 		c["mounts"] = append(c["mounts"].([]any), m)
 	}
-	linux["cgroupsPath"] = fmt.Sprintf("/muster-test-%d", os.Getpid())
+	linux["cgroupsPath"] = fmt.Sprintf("/muster-test-runc-%d", os.Getpid())
 	linux["namespaces"] = slices.DeleteFunc(linux["namespaces"].([]any), func(n any) bool { return n.(map[string]any)["type"] == "network" })
 	text, err := json.Marshal(c)
 	if err != nil {

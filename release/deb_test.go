@@ -210,8 +210,8 @@ func TestPackageIsInstalledUsedAndRemoved(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
 		cmd := m.command(ctx, append([]string{"sh", "-c", "umask " + service["Service.UMask"][0] + `; exec "$0" "$@"`}, as...)...)
-		var errs bytes.Buffer
-		cmd.Stderr = &errs
+		log := &said{}
+		cmd.Stderr = log
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 		if err := cmd.Start(); err != nil {
@@ -219,12 +219,12 @@ func TestPackageIsInstalledUsedAndRemoved(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
-		awaitOK(t, "http://"+at+"/readyz", ended)
+		awaitOK(t, "http://"+at+"/readyz", ended, log)
 		return func() {
 			cancel()
 			<-ended
-			if !strings.Contains(errs.String(), `"msg":"stopped"`) {
-				t.Errorf("it did not end by itself:\n%s", errs.String())
+			if !strings.Contains(log.String(), `"msg":"stopped"`) {
+				t.Errorf("it did not end by itself:\n%s", log)
 			}
 		}
 	}

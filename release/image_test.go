@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -250,24 +249,21 @@ func (c *container) serve(at, scheme string, paths []string, env []string, args 
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(c.t.Context())
 	cmd := c.command(ctx, env, args...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
+	log := &said{}
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() {
-		err := cmd.Wait()
-		ended <- fmt.Errorf("%w\n%s", err, errs.String())
-	}()
+	go func() { ended <- cmd.Wait() }()
 	for _, path := range paths {
-		awaitOK(c.t, scheme+"://"+at+path, ended)
+		awaitOK(c.t, scheme+"://"+at+path, ended, log)
 	}
 	return func() {
 		cancel()
 		<-ended
-		if !strings.Contains(errs.String(), `"msg":"stopped"`) {
-			c.t.Errorf("it did not end by itself:\n%s", errs.String())
+		if !strings.Contains(log.String(), `"msg":"stopped"`) {
+			c.t.Errorf("it did not end by itself:\n%s", log)
 		}
 	}
 }

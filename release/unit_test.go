@@ -2,7 +2,10 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -100,8 +104,9 @@ func TestUnitAllowsWhatTheProgramCalls(t *testing.T) {
 	if err := run1(".", nil, program, "init", "--dir", dir, "--listen", at, "--token-file", filepath.Join(dir, "token")); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
+	ended, log := make(chan error, 1), &said{}
 	cmd := exec.CommandContext(t.Context(), strace, "-f", "-qq", "-o", trace, program, "serve", "--config", filepath.Join(dir, "muster.yaml"))
+	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if os.Getuid() == 0 { // the service is nobody's, and what root may do it does not try
 		if err := run1(".", nil, "chown", "-R", fmt.Sprintf("%d:%[1]d", nobody), place); err != nil {
@@ -114,7 +119,7 @@ func TestUnitAllowsWhatTheProgramCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() { ended <- cmd.Wait() }()
-	awaitOK(t, "http://"+at+"/readyz", ended)
+	awaitOK(t, "http://"+at+"/readyz", ended, log)
 	if err := run1(".", []string{"MUSTER_TOKEN="}, program, "operator", "add", "Grace", "--config", filepath.Join(dir, "muster.yaml"), "--token-file", filepath.Join(dir, "token")); err != nil {
 		t.Error(err)
 	}
@@ -122,7 +127,7 @@ func TestUnitAllowsWhatTheProgramCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-ended; err != nil {
-		t.Errorf("serve ended with %v", err)
+		t.Errorf("serve ended with %v\n%s", err, log)
 	}
 	allowed := filtered(t, analyze, unit(t)["Service.SystemCallFilter"])
 	seen := map[string]bool{}
@@ -184,9 +189,13 @@ func filtered(t *testing.T, analyze string, lines []string) map[string]bool {
 	return allowed
 }
 
+// freeAddress is one on which nobody listens, nor will by chance: a port of 127.0.0.1 that
+// was free may be another test's by the time a server is told of it.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var b [3]byte
+	rand.Read(b[:])
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", b[0], b[1], 1+b[2]%254))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,25 +203,46 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// awaitOK asks until the answer is 200, or the server has ended.
-func awaitOK(t *testing.T, url string, ended <-chan error) {
+// said is what a program wrote that may be running.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+// String is the end of it, for the message of a test that fails.
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.text.Bytes()
+	return string(b[max(0, len(b)-4000):])
+}
+
+// awaitOK asks until the answer is 200, or the server has ended. Who is asked says log.
+func awaitOK(t *testing.T, url string, ended <-chan error, log fmt.Stringer) {
 	t.Helper()
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // as probes of a cluster
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(3 * time.Minute); ; {
 		response, err := client.Get(url)
 		if err == nil {
 			response.Body.Close()
 			if response.StatusCode == http.StatusOK {
 				return
 			}
+			err = errors.New(response.Status)
 		}
 		select {
 		case err := <-ended:
-			t.Fatalf("the server ended before %s was asked: %v", url, err)
+			t.Fatalf("the server ended before %s was asked: %v\n%s", url, err, log)
 		case <-time.After(50 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s does not answer: %v", url, err)
+			t.Fatalf("%s does not answer: %v\n%s", url, err, log)
 		}
 	}
 }
