@@ -193,13 +193,13 @@ run_tests() {
 	else
 		echo "without the race detector: it needs a C compiler" >&2
 	fi
-	go test -json -vet=off -timeout "$timeout" "${race[@]}" ./... | "$tools/testlog"
+	go test -json -vet=off -timeout "$timeout" "${race[@]}" ./... | "$tools/testlog" "$tools/why"
 }
 
 # test_release makes the packages twice, in the user's build cache (two empty ones with
 # --soak), and installs and runs them. It is a module of its own.
 test_release() {
-	(cd release && go test -json -vet=off -timeout "$timeout" ./...) | "$tools/testlog"
+	(cd release && go test -json -vet=off -timeout "$timeout" ./...) | "$tools/testlog" "$tools/why"
 }
 
 release_is_over() {
@@ -225,6 +225,8 @@ release=$!
 step 'tests' run_tests
 step 'release, begun with the tests' release_is_over
 if [ ${#failed[@]} -gt 0 ]; then
+	# The end of a run is what others see of it.
+	cat "$tools/why" 2>/dev/null || true
 	printf '\nfailed after %d s: %s\n' $((SECONDS - began)) "${failed[*]}"
 	exit 1
 fi

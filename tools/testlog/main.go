@@ -2,6 +2,11 @@
 // a line a package, the whole output of what failed, and at the end every test
 // that was skipped, with its reason. It exits with 1 where anything failed, so
 // that a test run whose own exit code is lost still fails.
+//
+//	go test -json ./... | testlog [FILE]
+//
+// FILE is added to: what failed, each with the end of what it said, for the end of a run
+// of which others see no more than that.
 package main
 
 import (
@@ -9,6 +14,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -22,7 +28,8 @@ type event struct {
 
 func main() {
 	type key struct{ pkg, test string }
-	output := map[key][]string{}
+	output := map[key][]string{} // of what has not ended
+	var brief strings.Builder
 	var skipped, failed []string
 	passed := 0
 	in := bufio.NewScanner(os.Stdin)
@@ -55,6 +62,7 @@ func main() {
 				case "fail":
 					failed = append(failed, name+" "+e.Test)
 					fmt.Print(strings.Join(output[k], ""))
+					excerpt(&brief, name+" "+e.Test, output[k])
 				}
 				delete(output, k)
 				break
@@ -65,6 +73,13 @@ func main() {
 			case "fail":
 				fmt.Printf("FAIL  %-28s %6.1f s\n%s", name, e.Elapsed, strings.Join(output[k], ""))
 				failed = append(failed, name)
+				for at, said := range output { // a program that ends in the middle, as by its timeout, ends none of its tests
+					if at.pkg == e.Package && at.test != "" {
+						fmt.Printf("%s did not end:\n%s", at.test, strings.Join(said, ""))
+						excerpt(&brief, name+" "+at.test+" did not end", said)
+						delete(output, at)
+					}
+				}
 			}
 			delete(output, k)
 		}
@@ -79,8 +94,38 @@ func main() {
 	for _, s := range failed {
 		fmt.Println("failed: ", s)
 	}
+	if len(os.Args) > 1 && brief.Len() > 0 {
+		f, err := os.OpenFile(os.Args[1], os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err == nil {
+			_, err = f.WriteString(brief.String())
+			f.Close()
+		}
+		if err != nil {
+			fmt.Println(err)
+		}
+	}
 	if len(failed) > 0 || passed == 0 {
 		os.Exit(1)
+	}
+}
+
+// excerpt adds the beginning and the end of what a test said that failed: the first
+// message is of the cause, and the last are logs.
+func excerpt(to *strings.Builder, name string, said []string) {
+	const head, tail = 12, 40
+	said = slices.DeleteFunc(slices.Clone(said), func(l string) bool { return strings.HasPrefix(l, "===") })
+	if len(said) == 0 {
+		return // it waited for its turn
+	}
+	fmt.Fprintf(to, "\n-- %s\n", name)
+	if len(said) > head+tail {
+		said = slices.Concat(said[:head], []string{"...\n"}, said[len(said)-tail:])
+	}
+	for _, l := range said {
+		if len(l) > 1000 {
+			l = l[:1000] + "...\n"
+		}
+		to.WriteString(l)
 	}
 }
 
