@@ -18,7 +18,7 @@ func natsServer(t *testing.T, port int) *server.Server {
 		t.Fatal(err)
 	}
 	go s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("NATS is not ready")
 	}
 	t.Cleanup(func() {

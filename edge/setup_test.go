@@ -276,7 +276,7 @@ func setup(t *testing.T, change ...func(*Config)) *bundle {
 	b.conf = Config{
 		From: b.server.URL, Token: func() (string, error) { return token, nil }, Keys: b.keys(),
 		Client: b.server.Client(), Clock: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Cache: &Cache{Path: filepath.Join(t.TempDir(), "cache")}, Quiet: 2 * time.Second, Backoff: time.Millisecond,
+		Cache: &Cache{Path: filepath.Join(t.TempDir(), "cache")}, Quiet: 20 * time.Second, Backoff: time.Millisecond,
 	}
 	for _, fn := range change {
 		fn(&b.conf)

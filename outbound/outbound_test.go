@@ -117,7 +117,7 @@ func bundle(t *testing.T, h http.HandlerFunc, change func(*Config)) (*Client, *h
 	web := httptest.NewServer(h)
 	t.Cleanup(web.Close)
 	at := strings.TrimPrefix(web.URL, "http://")
-	c := Config{Allow: []string{at}, Timeout: 5 * time.Second}
+	c := Config{Allow: []string{at}, Timeout: time.Minute}
 	if change != nil {
 		change(&c)
 	}

@@ -77,7 +77,7 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	server := d.newWitness(verifier)
-	client, err := outbound.New(outbound.Config{Allow: []string{strings.TrimPrefix(server.URL, "http://")}, Timeout: 5 * time.Second})
+	client, err := outbound.New(outbound.Config{Allow: []string{strings.TrimPrefix(server.URL, "http://")}, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

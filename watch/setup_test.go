@@ -168,7 +168,7 @@ func setup(t *testing.T) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.db.Close() })
-	client, err := outbound.New(outbound.Config{Allow: []string{strings.TrimPrefix(b.receiver.URL, "http://"), "127.0.0.1:1"}, Timeout: 5 * time.Second})
+	client, err := outbound.New(outbound.Config{Allow: []string{strings.TrimPrefix(b.receiver.URL, "http://"), "127.0.0.1:1"}, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

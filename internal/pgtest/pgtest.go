@@ -162,7 +162,7 @@ func (s *server) dsn(database string) string {
 func (s *server) command(name string, args ...string) *exec.Cmd {
 	c := exec.Command(filepath.Join(s.bin, name), args...)
 	c.Dir = s.folder
-	c.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	c.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "PGCTLTIMEOUT=300") // seconds to start or stop in
 	if u := postgresUser(); u != nil {
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: u}
 	}

@@ -2,12 +2,14 @@ package pgtest
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Pooler starts a PgBouncer of one test before the running server, of a pool mode
@@ -55,11 +57,18 @@ func Pooler(t testing.TB, mode string) string {
 	gone := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(gone) }()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-gone })
-	for !isThere(filepath.Join(folder, ".s.PGSQL.6432")) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := net.Dial("unix", filepath.Join(folder, ".s.PGSQL.6432"))
+		if err == nil {
+			c.Close()
+			break
+		}
 		select {
 		case <-gone:
 			t.Fatal("PgBouncer ended: ", out.String())
-		default:
+		case <-tick.C:
 		}
 	}
 	return strings.Replace(direct, "host="+s.folder, "port=6432&host="+folder, 1)
