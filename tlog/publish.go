@@ -2,11 +2,13 @@ package tlog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 	merkle "golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/muster-cip/muster"
 )
@@ -103,14 +105,16 @@ func (p *Publisher) Publish(ctx context.Context) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	if err := e.grow(ctx, p.Leaves, -1); err != nil {
+	put, wait := several(ctx, p.Tiles)
+	e.put = put
+	if err = e.grow(ctx, p.Leaves, -1); err == nil && e.size > old.Size {
+		err = e.flush(ctx, old.Size)
+	}
+	if err := cmp.Or(wait(), err); err != nil {
 		return Checkpoint{}, err
 	}
 	if e.size == old.Size && oldSigned != nil {
 		return old, nil
-	}
-	if err := e.flush(ctx, old.Size); err != nil {
-		return Checkpoint{}, err
 	}
 	next := Checkpoint{Size: e.size, Root: e.root()}
 	if err := p.extends(ctx, old, next); err != nil {
@@ -143,7 +147,7 @@ func (p *Publisher) head(ctx context.Context, keys Keys) ([]byte, Checkpoint, er
 // the upper levels from tiles. Both must give the head's root, so that a leaf
 // that was changed or a tile that was exchanged stops the log here.
 func (p *Publisher) resume(ctx context.Context, head Checkpoint) (*edge, error) {
-	e := &edge{size: head.Size &^ (tileWidth - 1), put: p.Tiles.PutTile}
+	e := &edge{size: head.Size &^ (tileWidth - 1)} // it puts nothing: the tiles up to head are there
 	prover := NewProver(p.Tiles)
 	for level := 0; head.Size>>(tileHeight*level) > 0; level++ {
 		e.hashes = append(e.hashes, nil)
@@ -237,7 +241,24 @@ func (p *Publisher) Ensure(ctx context.Context) (rebuilt bool, err error) {
 // returns its root: byte for byte what publishing put. Partial tiles of smaller
 // sizes are left out; full ones stand for them.
 func Rebuild(ctx context.Context, leaves Leaves, tiles TileStore, size int64) (merkle.Hash, error) {
-	return build(ctx, leaves, size, tiles.PutTile)
+	put, wait := several(ctx, tiles)
+	root, err := build(ctx, leaves, size, put)
+	return root, cmp.Or(wait(), err)
+}
+
+// putsAtOnce is how many tiles are put at a time: each waits for the disk or for another
+// machine, and syncs that wait together cost one.
+const putsAtOnce = 8
+
+// several puts tiles several at a time, in any order. wait waits for all of them, and
+// returns the error of the first that failed: put may have said no more than to stop.
+func several(ctx context.Context, tiles TileStore) (put func(ctx context.Context, path string, data []byte) error, wait func() error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(putsAtOnce)
+	return func(_ context.Context, path string, data []byte) error {
+		group.Go(func() error { return tiles.PutTile(ctx, path, data) })
+		return ctx.Err()
+	}, group.Wait
 }
 
 // AuditTiles compares every tile of the tree of size with what the leaves give. A

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	merkle "golang.org/x/mod/sumdb/tlog"
@@ -366,6 +368,68 @@ func TestDirTiles(t *testing.T) {
 		_, err := dir.Tile(ctx, path)
 		wantCode(t, err, muster.CodeMalformed)
 		wantCode(t, dir.PutTile(ctx, path, nil), muster.CodeMalformed)
+	}
+}
+
+// met lets the first tiles through once so many are being put at the same time.
+type met struct {
+	*memory
+	inside atomic.Int64
+	all    chan struct{}
+}
+
+func (m *met) PutTile(ctx context.Context, path string, data []byte) error {
+	if m.inside.Add(1) == putsAtOnce {
+		close(m.all)
+	}
+	select {
+	case <-m.all:
+		return m.memory.PutTile(ctx, path, data)
+	case <-time.After(time.Minute):
+		return errors.New("one tile waits for another")
+	}
+}
+
+// Tiles wait for the disk together; the head waits for all of them.
+func TestTilesArePutTogether(t *testing.T) {
+	t.Parallel()
+	l := setup(t)
+	l.append(5 * tileWidth)
+	l.PublisherConfig.Tiles = &met{memory: l.memory, all: make(chan struct{})}
+	head, err := l.Publish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := newMemory()
+	root, err := Rebuild(t.Context(), l.memory, &met{memory: again, all: make(chan struct{})}, head.Size)
+	if err != nil || root != head.Root {
+		t.Fatal(root, err)
+	}
+	if len(again.tiles) != len(l.tiles) || len(again.tiles) < 2*5 {
+		t.Errorf("%d tiles were put, and %d anew", len(l.tiles), len(again.tiles))
+	}
+}
+
+// One tile of many that cannot be put is told, and no head is set.
+func TestATileThatCannotBePutIsTold(t *testing.T) {
+	t.Parallel()
+	l := setup(t)
+	l.append(20 * tileWidth)
+	puts := 0
+	l.fail = func(step string) error {
+		if step == "before tile" {
+			if puts++; puts == 7 {
+				return errors.New("the disk is full")
+			}
+		}
+		return nil
+	}
+	if _, err := l.Publish(t.Context()); err == nil || err.Error() != "the disk is full" || l.top != nil {
+		t.Fatalf("%v, head %q", err, l.top)
+	}
+	puts = 0
+	if _, err := Rebuild(t.Context(), l.memory, l.memory, 20*tileWidth); err == nil || err.Error() != "the disk is full" {
+		t.Fatal(err)
 	}
 }
 
