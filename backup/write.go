@@ -10,10 +10,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -318,10 +316,14 @@ func (w *Writer) settle() error {
 	if len(w.folders) == 0 {
 		return nil
 	}
-	for _, dir := range append(slices.Sorted(maps.Keys(w.folders)), filepath.Join(w.s.dir, partsDir)) {
-		if err := durable.SyncDir(dir); err != nil {
-			return err
-		}
+	var work errgroup.Group
+	work.SetLimit(atOnce)
+	w.folders[filepath.Join(w.s.dir, partsDir)] = true
+	for dir := range w.folders {
+		work.Go(func() error { return durable.SyncDir(dir) })
+	}
+	if err := work.Wait(); err != nil {
+		return err
 	}
 	clear(w.folders)
 	return nil
