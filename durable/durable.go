@@ -43,7 +43,14 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 // Write is WriteFile of what fn writes, for what is too large to hold twice. An
 // error of fn leaves the old file untouched.
 func Write(path string, perm fs.FileMode, fn func(io.Writer) error) error {
-	return write(system{}, path, perm, fn)
+	return write(system{}, path, perm, fn, unchecked)
+}
+
+// WriteChecked is Write of what check is to see whole before it has its name: it reads
+// the bytes at another path, while the disk takes them in. An error of it leaves the old
+// file untouched.
+func WriteChecked(path string, perm fs.FileMode, fn func(io.Writer) error, check func(at string) error) error {
+	return write(system{}, path, perm, fn, check)
 }
 
 // WriteUnsettled is WriteFile but for its last step: the bytes are durable, their name
@@ -52,35 +59,47 @@ func WriteUnsettled(path string, data []byte, perm fs.FileMode) error {
 	return place(system{}, path, perm, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
-	})
+	}, unchecked)
 }
 
 func writeFile(d disk, path string, data []byte, perm fs.FileMode) error {
 	return write(d, path, perm, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
-	})
+	}, unchecked)
 }
 
-func write(d disk, path string, perm fs.FileMode, fn func(io.Writer) error) error {
-	if err := place(d, path, perm, fn); err != nil {
+// unchecked is the check of what is not checked.
+func unchecked(string) error { return nil }
+
+func write(d disk, path string, perm fs.FileMode, fn func(io.Writer) error, check func(at string) error) error {
+	if err := place(d, path, perm, fn, check); err != nil {
 		return err
 	}
 	return d.syncDir(filepath.Dir(path))
 }
 
-func place(d disk, path string, perm fs.FileMode, fn func(io.Writer) error) error {
+func place(d disk, path string, perm fs.FileMode, fn func(io.Writer) error, check func(at string) error) error {
 	f, err := d.create(filepath.Dir(path), perm)
 	if err != nil {
 		return err
 	}
 	ahead := &aheadWriter{file: f}
 	err = fn(ahead)
+	checked := make(chan error, 1)
+	if err == nil {
+		go func() { checked <- check(f.Name()) }()
+	} else {
+		checked <- err
+	}
 	if serr := ahead.wait(); err == nil {
 		err = serr
 	}
 	if err == nil {
 		err = f.Sync()
+	}
+	if cerr := <-checked; err == nil {
+		err = cerr
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr

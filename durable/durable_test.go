@@ -136,7 +136,7 @@ func TestUnsettledWritesAreWholeAndTheirBytesSynced(t *testing.T) {
 		return err
 	}
 	for _, step := range []string{"create", "write", "sync", "close", "rename"} {
-		if err := place(broken{step: step}, path, 0o600, content); !errors.Is(err, errDisk) {
+		if err := place(broken{step: step}, path, 0o600, content, unchecked); !errors.Is(err, errDisk) {
 			t.Fatalf("failure at %s was not told: %v", step, err)
 		}
 		if _, err := os.Stat(path); err == nil {
@@ -148,6 +148,54 @@ func TestUnsettledWritesAreWholeAndTheirBytesSynced(t *testing.T) {
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "new" {
 		t.Fatalf("%q, %v", got, err)
+	}
+}
+
+// What is checked is there whole, under another name, and gets its own only then.
+func TestACheckedFileGetsItsNameAfterTheCheck(t *testing.T) {
+	t.Parallel()
+	odd := errors.New("it does not hold together")
+	for _, c := range []struct {
+		name, step string
+		writes     error
+		finds      error
+		want       error
+	}{
+		{"all is well", "", nil, nil, nil},
+		{"the check refuses", "", nil, odd, odd},
+		{"the sync fails", "sync", nil, nil, errDisk},
+		{"the writer fails", "", io.ErrNoProgress, nil, io.ErrNoProgress},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "f")
+			if err := WriteFile(path, []byte("old"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			checked := false
+			err := write(broken{step: c.step}, path, 0o600, func(w io.Writer) error {
+				_, err := w.Write([]byte("new"))
+				return errors.Join(err, c.writes)
+			}, func(at string) error {
+				checked = true
+				for name, want := range map[string]string{at: "new", path: "old"} {
+					if got, err := os.ReadFile(name); err != nil || string(got) != want {
+						t.Errorf("%s: %q, %v", filepath.Base(name), got, err)
+					}
+				}
+				return c.finds
+			})
+			if !errors.Is(err, c.want) || checked != (c.writes == nil) {
+				t.Fatalf("%v, checked %v", err, checked)
+			}
+			want := "new"
+			if c.want != nil {
+				want = "old"
+			}
+			if got, err := os.ReadFile(path); err != nil || string(got) != want {
+				t.Fatalf("%q, %v", got, err)
+			}
+		})
 	}
 }
 
@@ -262,7 +310,7 @@ func TestALargeFileIsSyncedAsItIsWritten(t *testing.T) {
 				}
 				f.ends <- c.sync
 				return c.writes
-			})
+			}, unchecked)
 			if !errors.Is(err, c.want) {
 				t.Fatalf("%v, not %v", err, c.want)
 			}

@@ -15,10 +15,10 @@ import (
 	"github.com/muster-cip/muster/ledger"
 )
 
-// CheckSQLite reads every table and index of a SQLite file and says whether they hold
-// together; each table by itself, on as many cores as there are.
+// CheckSQLite reads every table and index of a SQLite file that nobody writes and says
+// whether they hold together; each table by itself, on as many cores as there are.
 func CheckSQLite(ctx context.Context, path string) error {
-	db, err := sql.Open("sqlite", sqliteDSN(path, true))
+	db, err := sql.Open("sqlite", sqliteDSN(path, true)+"&immutable=1")
 	if err != nil {
 		return sqliteError(err)
 	}

@@ -167,33 +167,34 @@ func (r *restoring) configuration(ctx context.Context, s *backup.Store, c *backu
 	return conf, nil
 }
 
-// unpack writes the databases of a copy where they belong.
+// unpack writes the databases of a copy where they belong. What is a file gets its name
+// once it holds together.
 func (r *restoring) unpack(ctx context.Context, s *backup.Store, c *backup.Copy, ids []age.Identity, folder, dsnFile string) error {
+	group, ctx := errgroup.WithContext(ctx)
 	for i := range c.Files {
 		f := &c.Files[i]
 		switch {
 		case f.Name == fileConfig, f.Name == fileVolumes:
 		case strings.HasSuffix(f.Name, ".db"):
-			path := filepath.Join(r.into, folder, f.Name)
-			if err := durable.Write(path, 0o600, func(w io.Writer) error { return s.Read(ctx, f, ids, w) }); err != nil {
-				return err
-			}
-			if err := store.CheckSQLite(ctx, path); err != nil {
-				return err
-			}
+			group.Go(func() error {
+				return durable.WriteChecked(filepath.Join(r.into, folder, f.Name), 0o600,
+					func(w io.Writer) error { return s.Read(ctx, f, ids, w) },
+					func(at string) error { return store.CheckSQLite(ctx, at) })
+			})
 		case strings.HasSuffix(f.Name, ".dump"):
-			read, write := io.Pipe()
-			go func() { write.CloseWithError(s.Read(ctx, f, ids, write)) }()
-			err := pgTool(ctx, dsnFile, read, io.Discard, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", "--dbname=")
-			read.CloseWithError(io.ErrClosedPipe)
-			if err != nil {
-				return err
-			}
+			group.Go(func() error {
+				read, write := io.Pipe()
+				go func() { write.CloseWithError(s.Read(ctx, f, ids, write)) }()
+				defer read.CloseWithError(io.ErrClosedPipe)
+				return pgTool(ctx, dsnFile, read, io.Discard, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", "--dbname=")
+			})
 		default:
-			return muster.Errorf(muster.CodeInvalid, "copy %s has a file that this program does not know: was it made by a newer one?", c.Name)
+			group.Go(func() error {
+				return muster.Errorf(muster.CodeInvalid, "copy %s has a file that this program does not know: was it made by a newer one?", c.Name)
+			})
 		}
 	}
-	return nil
+	return group.Wait()
 }
 
 // mend makes what was unpacked fit to serve, and only then writes the configuration.
