@@ -135,6 +135,12 @@ var sqliteSettings = []string{
 	"cache_size(-65536)", "foreign_keys(OFF)", "journal_size_limit(67108864)", "wal_autocheckpoint(16000)",
 }
 
+// openAsStore opens a file as package store does.
+func openAsStore(path string) (driver.Conn, error) {
+	_, _ = sqlite.Fdatasync(true) // where there is none, the store has none either
+	return new(sqlite.Driver).Open(sqliteDSN(path, sqliteSettings...))
+}
+
 func sqliteDSN(path string, pragmas ...string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": pragmas}.Encode()}).String()
 }
@@ -216,7 +222,7 @@ func nextSQLite(all *sql.Rows, columns, n int) ([][]any, error) {
 func insertSQLite(ctx context.Context, path string, s *source, transactions int) (inserted, error) {
 	// The driver itself, as package store uses it: database/sql would cost the
 	// baseline time that Muster does not spend.
-	c, err := new(sqlite.Driver).Open(sqliteDSN(path, sqliteSettings...))
+	c, err := openAsStore(path)
 	if err != nil {
 		return inserted{}, err
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"modernc.org/sqlite"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/packs"
@@ -190,7 +189,7 @@ type sqliteDeleter struct {
 }
 
 func openDeleter(ctx context.Context, path string, statements ...string) (*sqliteDeleter, error) {
-	c, err := new(sqlite.Driver).Open(sqliteDSN(path, sqliteSettings...))
+	c, err := openAsStore(path)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
+	"modernc.org/sqlite"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/internal/pgtest"
@@ -30,6 +31,15 @@ func TestConfigNamesWhatIsMissing(t *testing.T) {
 		if muster.ErrorCode(err) != muster.CodeInvalid || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%+v: %v", c, err)
 		}
+	}
+}
+
+// A commit waits for its own bytes, and not for the times of files.
+func TestCommitsAreSyncedWithoutTimes(t *testing.T) {
+	t.Parallel()
+	open(t, store.Config{Path: filepath.Join(t.TempDir(), "muster.db")})
+	if runtime.GOOS == "linux" && !sqlite.FdatasyncEnabled() {
+		t.Error("SQLite syncs with fsync")
 	}
 }
 

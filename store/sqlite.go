@@ -45,6 +45,9 @@ type sqliteDriver struct {
 }
 
 func openSQLite(ctx context.Context, c Config, m migrations) (_ *sqliteDriver, err error) {
+	// As SQLite does on Linux by itself. fsync writes a file's time of change too, for which
+	// ext4 commits its journal, and with it what others have just written anywhere.
+	_, _ = sqlite.Fdatasync(true) // where there is none, it stays with fsync
 	lock, err := takeLock(c.Path + ".lock")
 	if err != nil {
 		return nil, err
