@@ -41,10 +41,13 @@ func lifeOf(quick bool) lifeSettings {
 
 func lifeBench(ctx context.Context, r *run) error {
 	s := lifeOf(r.quick)
+	if r.records > 0 {
+		s.Customers = r.records
+	}
 	people := synthetic.New(s.Seed)
 	r.say("applications: package synthetic, seed %d, %s", s.Seed, people.Mix())
-	if full := lifeOf(false); r.quick {
-		r.say("quick: %d subjects erased instead of %d, %d customers on file instead of %d", s.Erased, full.Erased, s.Customers, full.Customers)
+	if full := lifeOf(false); s != full {
+		r.say("smaller: %d subjects erased instead of %d, %d customers on file instead of %d", s.Erased, full.Erased, s.Customers, full.Customers)
 	}
 	bin, err := build(ctx, r.dir)
 	if err != nil {

@@ -42,7 +42,7 @@ var benches = []struct {
 	{"ingest", "access records over HTTP, to acknowledged and synced, beside a COPY", ingestBench},
 	{"gate", "may this account do this: in process, to an edge, over the wire", gateBench},
 	{"import", "a provider's existing book, beside inserting the same rows; given out and taken in again (--records=N customers, --databases=SQLite,PostgreSQL, --only=book without giving out)", importBench},
-	{"life", "the life of a record: erase, preview, back up, restore, turn the epoch (--keep=DIR keeps what is on file; --only=SQLite|PostgreSQL|erasing|many)", lifeBench},
+	{"life", "the life of a record: erase, preview, back up, restore, turn the epoch (--records=N customers; --keep=DIR keeps what is on file; --only=SQLite|PostgreSQL|erasing|many)", lifeBench},
 }
 
 // run is one run of one bench.
