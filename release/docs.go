@@ -122,4 +122,5 @@ Keys. Never in one backup with the records.
 1: it did not work; the message says why.
 2: the command line is wrong.
 3: denied.
+4: serve cannot start, and will not until somebody changes something.
 `

@@ -132,7 +132,7 @@ func (j journalOf) String() string { return j.journal() }
 
 // TestServiceUnderSystemd is the package's unit under the program that it is for: what
 // is active answers, a crash is mended, an upgrade restarts it, a stop is clean, its
-// fences stand, and the root key may be a credential.
+// fences stand, the root key may be a credential, and without one it is not tried again.
 func TestServiceUnderSystemd(t *testing.T) {
 	t.Parallel()
 	r := setup(t)
@@ -221,6 +221,9 @@ func TestServiceUnderSystemd(t *testing.T) {
 	m.run("rm", "/etc/credstore/muster-root")
 	if out, err := m.try("systemctl", "start", "muster"); err == nil || !strings.Contains(m.journal(), "put the root key back") {
 		t.Errorf("without its key it starts, or does not say why not: %s\n%s", out, m.journal())
+	}
+	if state, status := m.property("ActiveState"), m.property("ExecMainStatus"); state != "failed" || status != "4" {
+		t.Errorf("what nothing but a person mends is %s after status %s: it is tried again", state, status)
 	}
 
 	m.run("dpkg", "-r", "muster")

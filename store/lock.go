@@ -20,7 +20,7 @@ func takeLock(path string) (*lockFile, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		return nil, &muster.Error{
-			Code: muster.CodeUnavailable, Message: "another process has this store open", Cause: err,
+			Code: muster.CodeConflict, Message: "another process has this store open", Cause: err,
 			Hint: "SQLite is for exactly one process: stop the other one, or use PostgreSQL",
 		}
 	}

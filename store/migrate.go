@@ -118,7 +118,7 @@ func (m migrations) run(ctx context.Context, db *sql.DB, d database.Dialect, tra
 	}
 	if have > newest {
 		return &muster.Error{
-			Code: muster.CodeUnavailable, Message: "the database is of version " + strconv.FormatInt(have, 10) + ", newer than this program's " + strconv.FormatInt(newest, 10),
+			Code: muster.CodeConflict, Message: "the database is of version " + strconv.FormatInt(have, 10) + ", newer than this program's " + strconv.FormatInt(newest, 10),
 			Hint: "start the newer program; going back means restoring a backup",
 		}
 	}

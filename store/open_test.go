@@ -104,7 +104,7 @@ func TestNewerDatabaseIsRefused(t *testing.T) {
 		raw.Close()
 		_, err = store.Open(t.Context(), c.conf)
 		var e *muster.Error
-		if !errors.As(err, &e) || !strings.Contains(e.Message, "9999") || e.Hint == "" {
+		if !errors.As(err, &e) || e.Code != muster.CodeConflict || !strings.Contains(e.Message, "9999") || e.Hint == "" {
 			t.Error(name, err)
 		}
 	}
@@ -118,7 +118,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	first := open(t, store.Config{Path: path})
 	_, err := store.Open(t.Context(), store.Config{Path: path})
 	var e *muster.Error
-	if !errors.As(err, &e) || e.Code != muster.CodeUnavailable || !strings.Contains(e.Message, "another process") || e.Hint == "" {
+	if !errors.As(err, &e) || e.Code != muster.CodeConflict || !strings.Contains(e.Message, "another process") || e.Hint == "" {
 		t.Fatal(err)
 	}
 	if _, _, err := post(t.Context(), first, "ref"); err != nil {

@@ -76,7 +76,7 @@ func OpenKeyFile(path string) (*KeyFile, error) { return openKeyFile(path, false
 func OpenCredential(name string) (*KeyFile, error) {
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	if dir == "" {
-		return nil, &muster.Error{Code: muster.CodeUnavailable, Message: "systemd passed no credentials: CREDENTIALS_DIRECTORY is not set", Hint: "add LoadCredential=" + filepath.Base(name) + ":PATH to the unit"}
+		return nil, &muster.Error{Code: muster.CodeNotFound, Message: "systemd passed no credentials: CREDENTIALS_DIRECTORY is not set", Hint: "add LoadCredential=" + filepath.Base(name) + ":PATH to the unit"}
 	}
 	if name != filepath.Base(name) || name == ".." || name == "." {
 		return nil, muster.Errorf(muster.CodeInvalid, "a credential's name has no path in it")

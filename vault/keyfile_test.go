@@ -139,7 +139,7 @@ func TestCredentialIsOpenedAndNeverWritten(t *testing.T) {
 	}
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
 	_, err = vault.OpenCredential("muster.key")
-	code(t, err, muster.CodeUnavailable)
+	code(t, err, muster.CodeNotFound)
 }
 
 func TestRotationGoesOnWithARootKeyThatCannotBeWritten(t *testing.T) {

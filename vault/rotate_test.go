@@ -291,7 +291,7 @@ func TestSetMovesToAnotherRootKey(t *testing.T) {
 	checkFiles(t, v, files)
 	checkFiles(t, open(t, config(store, next)), files)
 	_, err := vault.Open(t.Context(), config(store, old))
-	code(t, err, muster.CodeUnavailable)
+	code(t, err, muster.CodeConflict)
 }
 
 // turning is a key file whose Shed can fail, before or after the file is written.

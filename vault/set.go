@@ -275,6 +275,9 @@ func (v *Vault) openSet(ctx context.Context, create bool) error {
 			Hint: "a lost key store is not made anew over existing data: restore its backup; for a new deployment run muster init",
 		}
 	}
+	if stored.Version > 0 && stored.Root != v.kms.ID() {
+		return v.otherRoot(muster.CodeConflict, stored.Root)
+	}
 	if err := v.Refresh(ctx); err != nil {
 		return err
 	}
@@ -338,21 +341,27 @@ func (v *Vault) keys() *keyset {
 	return v.set.Load()
 }
 
+const rootHint = "start with the root key that this key store was made with (muster keys verify), or restore the key store from its backup"
+
+// otherRoot says that the key store was made with another root key. At a start that is a
+// conflict; while this process runs the root key was moved, and it goes on with what it has.
+func (v *Vault) otherRoot(code muster.Code, root string) error {
+	return &muster.Error{
+		Code: code, Hint: rootHint, Message: fmt.Sprintf("the key store belongs to the root key %q, and this is %q", root, v.kms.ID()),
+	}
+}
+
 func (v *Vault) unwrapSet(ctx context.Context, stored Set) (*keyset, error) {
-	const hint = "start with the root key that this key store was made with (muster keys verify), or restore the key store from its backup"
 	if stored.Root != v.kms.ID() {
-		return nil, &muster.Error{
-			Code: muster.CodeUnavailable, Hint: hint,
-			Message: fmt.Sprintf("the key store belongs to the root key %q, and this is %q", stored.Root, v.kms.ID()),
-		}
+		return nil, v.otherRoot(muster.CodeUnavailable, stored.Root)
 	}
 	k := &keyset{version: stored.Version, epoch: stored.Epoch, plain: map[ref][32]byte{}, wrapped: map[ref][]byte{}}
 	for _, row := range stored.Rows {
 		p, err := v.kms.Unwrap(ctx, row.Wrapped, v.setAD(row.Name, row.Version))
 		if err != nil {
-			hint := hint
+			hint := rootHint
 			if own := (*muster.Error)(nil); errors.As(err, &own) {
-				hint = cmp.Or(own.Hint, hint) // of a KMS that knows better
+				hint = cmp.Or(own.Hint, rootHint) // of a KMS that knows better
 			}
 			return nil, &muster.Error{
 				Code: muster.CodeUnavailable, Hint: hint, Cause: err,
@@ -367,7 +376,7 @@ func (v *Vault) unwrapSet(ctx context.Context, stored Set) (*keyset, error) {
 		clear(p)
 	}
 	if !hmac.Equal(k.check(v.deployment), stored.Check) {
-		return nil, &muster.Error{Code: muster.CodeUnavailable, Hint: hint, Message: "the check value of the key store does not hold: a key is missing, added or altered"}
+		return nil, &muster.Error{Code: muster.CodeUnavailable, Hint: rootHint, Message: "the check value of the key store does not hold: a key is missing, added or altered"}
 	}
 	if k.epoch != k.newest(nameEpoch) || k.epoch == 0 {
 		return nil, muster.Errorf(muster.CodeUnavailable, "the key store has no key of its present epoch")

@@ -138,7 +138,7 @@ func TestWrongRootKeyIsAnErrorAtOpen(t *testing.T) {
 	t.Parallel()
 	_, store, kms := setup(t)
 	_, err := vault.Open(t.Context(), config(store, vaulttest.NewKMS()))
-	code(t, err, muster.CodeUnavailable)
+	code(t, err, muster.CodeConflict)
 	var e *muster.Error
 	if !errors.As(err, &e) || !strings.Contains(e.Message, kms.ID()) || e.Hint == "" {
 		t.Fatalf("the error does not name the root key that is wanted: %v", err)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	_ "time/tzdata" // keeping.zone, on machines and in containers that have no table of zones
@@ -24,6 +25,7 @@ const (
 	exitError  = 1 // it did not work; the message says why
 	exitUsage  = 2 // the command line is wrong
 	exitDenied = 3 // the server says no: token, scope, four eyes
+	exitStays  = 4 // serve cannot start, and will not before somebody has changed something
 )
 
 func main() {
@@ -47,6 +49,18 @@ type terminal struct {
 // usageError is a wrong command line.
 type usageError struct{ error }
 
+// startError is why a server did not come to serve.
+type startError struct{ error }
+
+func (e startError) Unwrap() error { return e.error }
+
+// stays says that the next start ends as this one did unless somebody changes something:
+// the configuration, the root key, which process has the store. A service manager tries
+// again what may pass by itself, such as a database that is away, and leaves this.
+func (e startError) stays() bool {
+	return !slices.Contains([]muster.Code{muster.CodeUnavailable, muster.CodeNoSpace, muster.CodeRateLimited, muster.CodeInternal}, muster.ErrorCode(e))
+}
+
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	root := newRoot(terminal{in, out, errs})
 	root.SetArgs(args)
@@ -56,11 +70,14 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	}
 	fmt.Fprintln(errs, "muster:", message(err))
 	var wrong usageError
+	var start startError
 	switch code := muster.ErrorCode(err); {
 	case errors.As(err, &wrong):
 		return exitUsage
 	case code == muster.CodeForbidden || code == muster.CodeUnauthorized:
 		return exitDenied
+	case errors.As(err, &start) && start.stays():
+		return exitStays
 	}
 	return exitError
 }

@@ -37,7 +37,7 @@ func newServe(t terminal) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := readConfig(path)
 			if err != nil {
-				return err
+				return startError{err}
 			}
 			if listen != "" {
 				c.Listen = listen
@@ -49,10 +49,16 @@ func newServe(t terminal) *cobra.Command {
 				}
 			}
 			defer context.AfterFunc(cmd.Context(), func() { tell(nowStopping) })()
-			return serve(cmd.Context(), c, log, func(addr net.Addr, _ *house) {
+			served := false
+			err = serve(cmd.Context(), c, log, func(addr net.Addr, _ *house) {
+				served = true
 				log.Info("serving", "address", addr.String(), "version", version())
 				tell(nowReady)
 			})
+			if err != nil && !served {
+				return startError{err}
+			}
+			return err
 		},
 	}
 	configFlag(cmd, &path)
