@@ -21,6 +21,9 @@ const (
 	AccClosed    = "closed"
 )
 
+// AccountStates lists them.
+var AccountStates = []string{AccPending, AccActive, AccLimited, AccSuspended, AccClosing, AccClosed}
+
 // Deployment modes, fixed at first start.
 const (
 	ModeProduction = "production"

@@ -256,7 +256,11 @@ func rows(b *bundle) map[string]int64 {
 		if err != nil {
 			return nil, err
 		}
-		m := map[string]int64{"customers": c.Customers, "leaves": c.Leaves}
+		leaves, err := tx.LogSize(ctx)
+		if err != nil {
+			return nil, err
+		}
+		m := map[string]int64{"customers": c.Customers, "leaves": leaves}
 		for kind, by := range map[string]map[string]int64{"application": c.Applications, "account": c.Accounts, "review": c.Reviews, "job": c.Jobs} {
 			for state, n := range by {
 				m[kind+" "+state] = n

@@ -525,9 +525,33 @@ func counts(b *bundle) {
 		b.Fatal(err)
 	}
 	b.tx(func(tx *store.Tx) error { return tx.Enqueue(ctx, &muster.Job{ID: "j", Kind: "k"}) })
-	same(b, &store.Counts{
-		Applications: map[string]int64{muster.AppNeeds: 1}, Jobs: map[string]int64{"k": 1}, Leaves: 1, OldestDue: b.clock.at,
-	}, func(ctx context.Context, tx *store.Tx) (*store.Counts, error) { return tx.Counts(ctx) })
+	same(b, &store.JobCounts{Waiting: map[string]int64{"k": 1}, OldestDue: b.clock.at}, func(ctx context.Context, tx *store.Tx) (*store.JobCounts, error) {
+		return tx.JobCounts(ctx)
+	})
+	b.fails(muster.CodeNotFound, func(tx *store.Tx) error { _, err := tx.Counted(ctx); return err })
+	accounts := map[string]int64{}
+	for i, state := range append(slices.Clone(muster.AccountStates), muster.AccActive) {
+		id := fmt.Sprint("acc_", i)
+		b.tx(func(tx *store.Tx) error {
+			return tx.PutAccount(ctx, &muster.AccountRecord{ID: id, Reference: id, Customer: "cus_1", State: state})
+		})
+		accounts[state]++
+	}
+	counted := &store.Counts{
+		At: b.clock.at, Took: time.Second, Applications: map[string]int64{muster.AppNeeds: 1}, Accounts: accounts, Jobs: map[string]int64{"k": 1},
+	}
+	same(b, counted, func(ctx context.Context, tx *store.Tx) (*store.Counts, error) {
+		c, err := tx.Counts(ctx)
+		if err == nil {
+			c.Took = time.Second
+		}
+		return c, err
+	})
+	older := &store.Counts{At: b.clock.at.Add(-time.Second), Customers: 7}
+	for _, c := range []*store.Counts{counted, older} {
+		b.tx(func(tx *store.Tx) error { return tx.KeepCounts(ctx, c) })
+		same(b, counted, func(ctx context.Context, tx *store.Tx) (*store.Counts, error) { return tx.Counted(ctx) })
+	}
 	sizes, err := b.db.TableSizes(ctx)
 	if err != nil || sizes["applications"] < 1024 || sizes["leaves"] < 1024 {
 		b.Error(sizes, err)

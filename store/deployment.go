@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"time"
 
 	"github.com/muster-cip/muster"
 )
@@ -54,66 +53,4 @@ func (tx *Tx) ReleaseIdempotency(ctx context.Context, operator, key string) erro
 func (tx *Tx) ExpireIdempotency(ctx context.Context, n int) (int64, error) {
 	return tx.removed(ctx, `DELETE FROM idempotency WHERE (operator, idem) IN
 		(SELECT operator, idem FROM idempotency WHERE expires <= ? ORDER BY expires LIMIT ?) RETURNING 1`, tx.now, n)
-}
-
-// Counts are how many rows there are, by state, for metrics and status pages.
-type Counts struct {
-	Customers    int64
-	Applications map[string]int64 // by state
-	Accounts     map[string]int64 // by state
-	Reviews      map[string]int64 // by state
-	Jobs         map[string]int64 // waiting or taken, by kind
-	DeadJobs     int64
-	Leaves       int64
-	OldestDue    time.Time // RunAt of the job that waits longest; zero: none is due
-}
-
-// Counts counts. It reads whole indexes: tens of milliseconds for each 100,000
-// customers; call it at most every few seconds.
-func (tx *Tx) Counts(ctx context.Context) (*Counts, error) {
-	c := &Counts{Applications: map[string]int64{}, Accounts: map[string]int64{}, Reviews: map[string]int64{}, Jobs: map[string]int64{}}
-	for _, group := range []struct {
-		into map[string]int64
-		q    string
-	}{
-		{c.Applications, `SELECT state, count(*) FROM applications GROUP BY state`},
-		{c.Accounts, `SELECT state, count(*) FROM accounts GROUP BY state`},
-		{c.Reviews, `SELECT state, count(*) FROM reviews GROUP BY state`},
-		{c.Jobs, `SELECT kind, count(*) FROM jobs WHERE dead = 0 GROUP BY kind`},
-	} {
-		if err := tx.query(ctx, func(r row) error {
-			var name string
-			var n int64
-			err := r.scan(&name, &n)
-			group.into[name] = n
-			return err
-		}, group.q); err != nil {
-			return nil, err
-		}
-	}
-	var err error
-	for _, single := range []struct {
-		into *int64
-		q    string
-	}{
-		{&c.Customers, `SELECT count(*) FROM customers`},
-		{&c.DeadJobs, `SELECT count(*) FROM jobs WHERE dead = 1`},
-	} {
-		if *single.into, err = one(ctx, tx, "count", scanInt, single.q); err != nil {
-			return nil, err
-		}
-	}
-	if c.Leaves, err = tx.LogSize(ctx); err != nil {
-		return nil, err
-	}
-	for kind := range c.Jobs {
-		due, err := tx.NextDue(ctx, kind)
-		if err != nil {
-			return nil, err
-		}
-		if !due.IsZero() && !due.After(tx.now) && (c.OldestDue.IsZero() || due.Before(c.OldestDue)) {
-			c.OldestDue = due
-		}
-	}
-	return c, nil
 }

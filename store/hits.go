@@ -54,26 +54,35 @@ func (tx *Tx) PutHit(ctx context.Context, x *muster.HitRecord) error {
 		string(x.Proposal), x.Proposer, x.Proposed, x.Again, x.Gone, x.Due, x.Reported, x.Keep, x.Findings, x.Found, x.Finding)
 }
 
-// HitCounts is how many hits there are in each state, and which reports are due next.
-type HitCounts struct {
-	States  map[string]int64
+// HitReports is which reports are due.
+type HitReports struct {
 	Running int64     // true, with a clock that nobody has stopped
 	Overdue int64     // of these, past it
 	NextDue time.Time // the earliest; zero where none runs
 }
 
-// HitCounts counts.
+// HitCounts is how many hits there are in each state, and which reports are due.
+type HitCounts struct {
+	States map[string]int64
+	HitReports
+}
+
+// HitCounts counts: it reads an index whole.
 func (tx *Tx) HitCounts(ctx context.Context) (*HitCounts, error) {
-	c := &HitCounts{States: map[string]int64{}}
-	if err := tx.query(ctx, func(r row) error {
-		var state string
-		var n int64
-		err := r.scan(&state, &n)
-		c.States[state] = n
-		return err
-	}, `SELECT state, count(*) FROM hits GROUP BY state`); err != nil {
+	states, err := tx.by(ctx, countHits)
+	if err != nil {
 		return nil, err
 	}
+	due, err := tx.HitReports(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &HitCounts{states, *due}, nil
+}
+
+// HitReports counts, of the hits that are true, those to be reported.
+func (tx *Tx) HitReports(ctx context.Context) (*HitReports, error) {
+	c := &HitReports{}
 	return c, tx.query(ctx, func(r row) error { return r.scan(&c.Running, &c.Overdue, &c.NextDue) },
 		`SELECT count(*), coalesce(sum(CASE WHEN due <= ? THEN 1 ELSE 0 END), 0), coalesce(min(due), 0)
 			FROM hits WHERE state = 'true' AND due > 0 AND reported = 0`, tx.now)

@@ -291,22 +291,22 @@ func (d *doctor) operators(ctx context.Context, tx *store.Tx, now time.Time) err
 }
 
 func (d *doctor) jobs(ctx context.Context, tx *store.Tx, now time.Time) error {
-	n, err := tx.Counts(ctx)
+	n, err := tx.JobCounts(ctx)
 	if err != nil {
 		return err
 	}
 	waiting := int64(0)
-	for _, k := range n.Jobs {
+	for _, k := range n.Waiting {
 		waiting += k
 	}
-	if n.DeadJobs > 0 {
-		d.note("jobs", warn, fmt.Sprintf("%d jobs were given up", n.DeadJobs), "see the deliveries of the webhooks, and replay what is still wanted")
+	if n.Dead > 0 {
+		d.note("jobs", warn, fmt.Sprintf("%d jobs were given up", n.Dead), "see the deliveries of the webhooks, and replay what is still wanted")
 	}
 	if !n.OldestDue.IsZero() && now.Sub(n.OldestDue) > lateJob {
 		d.note("jobs", warn, fmt.Sprintf("%d wait, one since %s", waiting, when(n.OldestDue)), "they go on when a server runs: if one does, look into its log")
 		return nil
 	}
-	if n.DeadJobs == 0 {
+	if n.Dead == 0 {
 		d.note("jobs", fine, fmt.Sprintf("%d wait, none is late", waiting), "")
 	}
 	return nil

@@ -186,7 +186,9 @@ func (h *house) serve(ctx context.Context, registry *prometheus.Registry, m *met
 		})
 	})
 	group.Go(func() error {
-		return h.every(ctx, time.Minute, "count", func(ctx context.Context) error { return errors.Join(m.count(ctx, h.db), m.watched(ctx, h.lists)) })
+		return h.every(ctx, time.Minute, "count", func(ctx context.Context) error {
+			return errors.Join(m.count(ctx, h.db, h.self), m.watched(ctx, h.lists))
+		})
 	})
 	group.Go(func() error { return h.asked.Run(ctx) })
 	group.Go(func() error {
@@ -455,6 +457,7 @@ type meters struct {
 	erased   *prometheus.CounterVec
 	waits    prometheus.Gauge
 	standing *prometheus.GaugeVec
+	counted  prometheus.Gauge
 	stood    map[[2]string]int64 // kinds and states that were counted once: of those that nothing is in any more 0 is said
 	due      *prometheus.GaugeVec
 	lists    *prometheus.GaugeVec
@@ -486,6 +489,9 @@ func newMeters(r *prometheus.Registry) *meters {
 		standing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "muster_records", Help: "Records on file, by kind and state.",
 		}, []string{"kind", "state"}),
+		counted: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "muster_records_age_seconds", Help: "How old the count of muster_records is. Leaves and dead jobs are of now.",
+		}),
 		stood: map[[2]string]int64{},
 		lists: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "muster_list", Help: "Watch lists: entries in effect, rows that could not be read, seconds since it was known to be its publisher's, 1 where stale, 1 where a snapshot waits for a person.",
@@ -494,7 +500,7 @@ func newMeters(r *prometheus.Registry) *meters {
 	m.due = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "muster_hit_reports", Help: "Hits that are true and wait to be reported: running, overdue.",
 	}, []string{"clock"})
-	r.MustRegister(m.groups, m.synced, m.jobs, m.erased, m.waits, m.standing, m.lists, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(m.groups, m.synced, m.jobs, m.erased, m.waits, m.standing, m.counted, m.lists, m.due, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.unsealed, m.waiting = ledgerGauges()
 	m.nats = natsCounter()
 	m.requests, m.took = storageMeters()
@@ -544,35 +550,4 @@ func (m *meters) retained(before, after retain.Swept) {
 
 func (m *meters) job(kind, outcome, code string, _ time.Duration) {
 	m.jobs.WithLabelValues(kind, outcome, code).Inc()
-}
-
-func (m *meters) count(ctx context.Context, db *store.DB) error {
-	c, err := view(ctx, db, func(tx *store.Tx) (*store.Counts, error) { return tx.Counts(ctx) })
-	if err != nil {
-		return err
-	}
-	for was := range m.stood {
-		m.stood[was] = 0
-	}
-	for kind, by := range map[string]map[string]int64{"application": c.Applications, "account": c.Accounts, "review": c.Reviews, "job": c.Jobs} {
-		for state, n := range by {
-			m.stood[[2]string{kind, state}] = n
-		}
-	}
-	for of, n := range m.stood {
-		m.standing.WithLabelValues(of[0], of[1]).Set(float64(n))
-	}
-	hits, err := view(ctx, db, func(tx *store.Tx) (*store.HitCounts, error) { return tx.HitCounts(ctx) })
-	if err != nil {
-		return err
-	}
-	for _, state := range muster.HitStates {
-		m.standing.WithLabelValues("hit", string(state)).Set(float64(hits.States[string(state)]))
-	}
-	m.due.WithLabelValues("running").Set(float64(hits.Running))
-	m.due.WithLabelValues("overdue").Set(float64(hits.Overdue))
-	m.standing.WithLabelValues("customer", "").Set(float64(c.Customers))
-	m.standing.WithLabelValues("leaf", "").Set(float64(c.Leaves))
-	m.standing.WithLabelValues("job", "dead").Set(float64(c.DeadJobs))
-	return nil
 }
