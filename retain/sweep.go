@@ -55,8 +55,12 @@ func (s *Swept) add(class string, n int64) {
 }
 
 // Slice does a part of a day's run, until about the given instant, and returns where
-// to go on. done is true at the end of the day's run.
+// to go on. done is true at the end of the day's run. First it finishes what a part
+// before it, or who did that part, left begun.
 func (s *Service) Slice(ctx context.Context, c Cursor, until time.Time) (Cursor, bool, error) {
+	if err := s.Resume(ctx); err != nil {
+		return c, false, err
+	}
 	if c.Step == "" {
 		c = Cursor{Step: "requests", Began: s.Clock()}
 	}
@@ -105,7 +109,8 @@ func (s *Service) Run(ctx context.Context) (Swept, error) {
 	return c.Swept, nil
 }
 
-// Resume finishes what was begun: after a crash, before anything is served.
+// Resume finishes what was begun: after a crash, before anything is served, and
+// before each part of a day's run.
 func (s *Service) Resume(ctx context.Context) error {
 	if err := s.each(ctx, muster.ErasureBegun, func(e *muster.Erasure) error { return s.finish(ctx, e) }); err != nil {
 		return err
@@ -113,12 +118,9 @@ func (s *Service) Resume(ctx context.Context) error {
 	return s.endKeys(ctx)
 }
 
-// requests finishes what was begun and begins what is approved and due. A file of
-// which a hold keeps something waits whole.
+// requests carries out what is approved and due. A file of which a hold keeps something
+// waits whole.
 func (s *Service) requests(ctx context.Context, c *Cursor) error {
-	if err := s.Resume(ctx); err != nil {
-		return err
-	}
 	p, err := s.planAt(ctx, s.Clock())
 	if err != nil {
 		return err
