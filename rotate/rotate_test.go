@@ -213,6 +213,7 @@ func TestCountsAreRightWhileKeysTurn(t *testing.T) {
 		processes := []*onboard.Service{b.Onboard, onboard.New(c)}
 
 		var busy sync.WaitGroup
+		var underWay sync.RWMutex
 		stop := make(chan struct{})
 		arrived := 0
 		apply := func() {
@@ -240,17 +241,22 @@ func TestCountsAreRightWhileKeysTurn(t *testing.T) {
 				case <-stop:
 					return
 				default:
+					underWay.RLock()
 					apply()
+					underWay.RUnlock()
 				}
 			}
 		})
 		for _, name := range []string{"prf", "handle", "prf"} {
 			b.begin(name, 0)
 			for {
-				// What Settle gives processes the time for.
+				// What Settle gives processes the time for: they learn of it, and what they
+				// had begun before ends.
 				if err := errors.Join(b.Vault.Refresh(ctx), second.Refresh(ctx)); err != nil {
 					b.Error(err)
 				}
+				underWay.Lock()
+				func() { defer underWay.Unlock() }()
 				if _, err := b.step(b.turns); err != nil {
 					b.Error(err)
 				}
