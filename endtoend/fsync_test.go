@@ -100,12 +100,13 @@ func family(t *testing.T, pid int) []int {
 // with what it forbids.
 func holdTrace(t *testing.T, file string, references []string, isLog func(string) bool, commit func(*event) bool) {
 	t.Helper()
-	text, err := os.ReadFile(file)
+	read, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+	text := endTrace(string(read))
 	check := func(text string) proof { return checkSyncs(readTrace(text), references, isLog, commit) }
-	p := check(string(text))
+	p := check(text)
 	if p.replies != len(references) || len(references) < 50 {
 		t.Errorf("%d replies are in the trace, %d were acknowledged", p.replies, len(references))
 	}
@@ -117,7 +118,7 @@ func holdTrace(t *testing.T, file string, references []string, isLog func(string
 	// Without its syncs, with syncs that fail, and with each sync moved behind the
 	// reply that it was for, the same trace has to be found wanting.
 	var none, fail strings.Builder
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		if !isSync(line) {
 			none.WriteString(line)
 		} else if failed, ok := strings.CutSuffix(line, "= 0\n"); ok {
@@ -128,7 +129,7 @@ func holdTrace(t *testing.T, file string, references []string, isLog func(string
 	for name, bad := range map[string]string{
 		"no sync":          none.String(),
 		"syncs that fail":  fail.String(),
-		"sync after reply": replyFirst(string(text)),
+		"sync after reply": replyFirst(text),
 	} {
 		if p := check(bad); len(p.faults) != len(references) {
 			t.Errorf("control, %s: %d faults on %d replies", name, len(p.faults), len(references))
@@ -171,12 +172,14 @@ func TestTraceAnalysis(t *testing.T) {
 		"synced before the commit":            {frame + page + synced + ends + page + reply, false},
 		"the sync began before the commit":    {frame + page + begun + ends + page + ended + reply, false},
 		"the tracer left in the reply":        {frame + page + ends + page + synced + strings.Replace(reply, ") = 900", " <detached ...>", 1), true},
+		"the tracer was gone in the reply":    {frame + page + ends + page + synced + strings.TrimSuffix(reply, ") = 900\n"), true},
+		"gone in the reply, never synced":     {frame + page + ends + page + strings.TrimSuffix(reply, ") = 900\n"), false},
 		"the sync ends after the reply":       {frame + page + ends + page + begun + reply + ended, false},
 		"the sync fails":                      {frame + page + ends + page + strings.Replace(synced, "= 0", "= -1 EIO (Input/output error)", 1) + reply, false},
 		"another file is synced":              {frame + page + ends + page + strings.Replace(synced, "m.db-wal", "m.db", 1) + reply, false},
 		"never written":                       {frame + ends + synced + reply, false},
 	} {
-		p := checkSyncs(readTrace(c.trace), []string{"syn-abcdef-0000001"}, func(path string) bool { return path == "/d/m.db-wal" }, sqliteCommit)
+		p := checkSyncs(readTrace(endTrace(c.trace)), []string{"syn-abcdef-0000001"}, func(path string) bool { return path == "/d/m.db-wal" }, sqliteCommit)
 		if p.replies != 1 || (len(p.faults) == 0) != c.good {
 			t.Errorf("%s: %+v", name, p)
 		}

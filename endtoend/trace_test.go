@@ -24,6 +24,15 @@ type event struct {
 	line   int
 }
 
+// endTrace ends a trace whose tracer was gone in the middle of a line: it had seen the
+// call begin, and no more.
+func endTrace(text string) string {
+	if text == "" || strings.HasSuffix(text, "\n") {
+		return text
+	}
+	return text + " <detached ...>\n"
+}
+
 // readTrace reads what strace wrote. A call that nothing interrupted is two events
 // one after the other. Traces are long: they are read by hand, not by expressions.
 func readTrace(text string) (events []event) {
