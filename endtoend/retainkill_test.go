@@ -155,20 +155,33 @@ func (d *deployment) retain() {
 func (d *deployment) killedIn(store, table, event, when string) {
 	d.Helper()
 	d.retain()
+	stands, letGo := d.stand(store, table, event, when)
+	if d.killAt(stands, "serve", "--config", d.config(), "--listen", "127.0.0.1:0") {
+		d.Fatal("the server ended by itself")
+	}
+	letGo()
+	if d.dsn == "" {
+		return
+	}
+	for _, dsn := range []string{d.dsn, d.keyDSN} {
+		eventually(d, roundLasts, "the connections of the dead are gone", func() bool {
+			return pgtest.One[int64](d, dsn, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`) == 0
+		})
+	}
+}
+
+// stand has whoever is about to write so to a table stand there, in the middle of the
+// transaction, until letGo. stands reports that somebody does.
+func (d *deployment) stand(store, table, event, when string) (stands func() bool, letGo func()) {
+	d.Helper()
 	file, dsn := d.of(store)
-	var stands func() bool
 	if dsn == "" {
 		d.change(store, `CREATE VIEW endless AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) AS x FROM n`)
 		d.change(store, fmt.Sprintf(`CREATE TRIGGER stand BEFORE %s ON %s WHEN %s BEGIN SELECT x FROM endless; END`, event, table, when))
-		defer func() {
-			d.change(store, `DROP TRIGGER stand`)
-			d.change(store, `DROP VIEW endless`)
-		}()
 		beside, err := sql.Open("sqlite", "file:"+filepath.Join(d.dir, file)+"?_pragma=busy_timeout(1000)&_txlock=immediate")
 		if err != nil {
 			d.Fatal(err)
 		}
-		defer beside.Close()
 		stands = func() bool { // nobody else writes for as long as that
 			tx, err := beside.Begin()
 			if err == nil {
@@ -176,41 +189,35 @@ func (d *deployment) killedIn(store, table, event, when string) {
 			}
 			return err != nil && strings.Contains(err.Error(), "locked")
 		}
-	} else {
-		ctx := context.Background()
-		conn, err := pgx.Connect(ctx, dsn)
-		if err != nil {
-			d.Fatal(err)
-		}
-		defer conn.Close(ctx)
-		for _, q := range []string{
-			`SELECT pg_advisory_lock(46)`,
-			`CREATE FUNCTION stand() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(46); RETURN coalesce(NEW, OLD); END $$`,
-			fmt.Sprintf(`CREATE TRIGGER stand BEFORE %s ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION stand()`, event, table, when),
-		} {
-			if _, err := conn.Exec(ctx, q); err != nil {
-				d.Fatalf("%s: %v", q, err)
-			}
-		}
-		self := int64(conn.PgConn().PID())
-		defer func() {
-			if _, err := conn.Exec(ctx, `SELECT pg_advisory_unlock(46)`); err != nil {
-				d.Fatal(err)
-			}
-			for _, dsn := range []string{d.dsn, d.keyDSN} {
-				eventually(d, roundLasts, "the connections of the dead are gone", func() bool {
-					return pgtest.One[int64](d, dsn, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), $1) AND backend_type = 'client backend'`, self) == 0
-				})
-			}
-			if _, err := conn.Exec(ctx, `DROP FUNCTION stand() CASCADE`); err != nil {
-				d.Fatal(err)
-			}
-		}()
-		stands = func() bool {
-			return pgtest.One[int64](d, dsn, `SELECT count(*) FROM pg_stat_activity WHERE $1::int = ANY (pg_blocking_pids(pid))`, self) > 0
+		return stands, func() {
+			d.Helper()
+			beside.Close()
+			d.change(store, `DROP TRIGGER stand`)
+			d.change(store, `DROP VIEW endless`)
 		}
 	}
-	if d.killAt(stands, "serve", "--config", d.config(), "--listen", "127.0.0.1:0") {
-		d.Fatal("the server ended by itself")
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		d.Fatal(err)
+	}
+	run := func(q string) {
+		d.Helper()
+		if _, err := conn.Exec(ctx, q); err != nil {
+			d.Fatalf("%s: %v", q, err)
+		}
+	}
+	run(`SELECT pg_advisory_lock(46)`)
+	run(`CREATE FUNCTION stand() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(46); RETURN coalesce(NEW, OLD); END $$`)
+	run(fmt.Sprintf(`CREATE TRIGGER stand BEFORE %s ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION stand()`, event, table, when))
+	self := int64(conn.PgConn().PID())
+	stands = func() bool {
+		return pgtest.One[int64](d, dsn, `SELECT count(*) FROM pg_stat_activity WHERE $1::int = ANY (pg_blocking_pids(pid))`, self) > 0
+	}
+	return stands, func() {
+		d.Helper()
+		run(`SELECT pg_advisory_unlock(46)`)
+		run(`DROP FUNCTION stand() CASCADE`) // once the transaction of who stood there has ended
+		conn.Close(ctx)
 	}
 }
