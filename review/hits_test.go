@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +91,9 @@ func (b *bundle) rescreen() bool {
 	return decided
 }
 
+// randomOfID is an id behind its prefix: every word of its letters comes up there by chance.
+var randomOfID = regexp.MustCompile(`_[0-9a-hjkmnp-tv-z]{26}\b`)
+
 func TestListedNameEndsInReviewAndResolvedTrueInSuspension(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]func(*testing.T) roomtest.Options{
@@ -108,8 +112,9 @@ func TestListedNameEndsInReviewAndResolvedTrueInSuspension(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			said := strings.ToLower(randomOfID.ReplaceAllString(string(answer), "_"))
 			for _, word := range []string{"ofac", "sdn", "1001", "screening", "listed", "score", "hit_"} {
-				if strings.Contains(strings.ToLower(string(answer)), word) {
+				if strings.Contains(said, word) {
 					t.Errorf("the answer says %q: %s", word, answer)
 				}
 			}
