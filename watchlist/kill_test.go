@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/store"
@@ -62,7 +63,7 @@ func TestAKillInTheMiddleOfAnImport(t *testing.T) {
 	}
 
 	ctx := t.Context()
-	db, err := store.Open(ctx, store.Config{Path: path})
+	db, err := store.Open(ctx, store.Config{Path: path, Clock: func() time.Time { return began }}) // the child's: its jobs are due from then on
 	if err != nil {
 		t.Fatal(err)
 	}

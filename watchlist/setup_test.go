@@ -23,6 +23,9 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
 
+// began is when every test begins, in the processes that it starts too.
+var began = time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
+
 // bundle is a service over a real store.
 type bundle struct {
 	*testing.T
@@ -61,7 +64,7 @@ func onBoth(t *testing.T, test func(*bundle)) {
 
 func setup(t *testing.T, c store.Config, rules watchlist.Rules, allow ...string) *bundle {
 	t.Helper()
-	b := &bundle{T: t, now: time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)}
+	b := &bundle{T: t, now: began}
 	c.Clock = b.clock
 	var err error
 	if b.db, err = store.Open(t.Context(), c); err != nil {
