@@ -3,10 +3,12 @@ package validate
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -205,17 +207,16 @@ func TestTelephonesOfEveryRegion(t *testing.T) {
 	}
 	c := newChecker(t)
 	var examples []*phonenumbers.PhoneNumber
-	regions := 0
-	for region := range phonenumbers.GetSupportedRegions() {
-		regions++
+	regions := slices.Sorted(maps.Keys(phonenumbers.GetSupportedRegions())) // the same numbers in every run: few read as a card
+	for _, region := range regions {
 		for kind := phonenumbers.FIXED_LINE; kind <= phonenumbers.VOICEMAIL; kind++ {
 			if n := phonenumbers.GetExampleNumberForType(region, kind); n != nil && phonenumbers.IsValidNumber(n) {
 				examples = append(examples, n)
 			}
 		}
 	}
-	if regions < 240 || len(examples) < regions {
-		t.Fatalf("%d regions, %d examples", regions, len(examples))
+	if len(regions) < 240 || len(examples) < len(regions) {
+		t.Fatalf("%d regions, %d examples", len(regions), len(examples))
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	app := muster.Application{Reference: "a", Customer: muster.Party{Kind: muster.Individual, Name: muster.Name{Full: "A"}}}
