@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,20 +149,44 @@ func (b *natsBundle) process(leases bool, take take) (end func()) {
 	return cancel
 }
 
-// until waits for so many deliveries of an outcome, and returns how many of others came.
-func (b *natsBundle) until(outcome string, n int) map[string]int {
+// until waits for as many deliveries of each outcome, and fails where others come before.
+func (b *natsBundle) until(want map[string]int) {
 	b.Helper()
 	late := time.After(time.Minute)
 	came := map[string]int{}
-	for came[outcome] < n {
+	for missing := true; missing; {
 		select {
 		case o := <-b.outcomes:
 			came[o]++
 		case <-late:
-			b.t.Fatalf("%d deliveries were to be %s: %v\n%s", n, outcome, came, b.log.String())
+			b.t.Fatalf("deliveries were to be %v: %v\n%s", want, came, b.log.String())
+		}
+		missing = false
+		for o, n := range want {
+			missing = missing || came[o] < n
 		}
 	}
-	return came
+	if !maps.Equal(came, want) {
+		b.t.Fatalf("deliveries were %v, want %v", came, want)
+	}
+}
+
+// settled waits until NATS has heard what became of every access record's message: none
+// of them comes again.
+func (b *natsBundle) settled() {
+	b.Helper()
+	b.stream(func(ctx context.Context, js jetstream.JetStream) error {
+		c, err := js.Consumer(ctx, "RECORDS", "muster-access")
+		if err != nil {
+			return err
+		}
+		for {
+			i, err := c.Info(ctx)
+			if err != nil || i.NumAckPending == 0 && i.NumPending == 0 {
+				return err
+			}
+		}
+	})
 }
 
 func TestNATSBringsEachBatchOnce(t *testing.T) {
@@ -174,7 +200,7 @@ func TestNATSBringsEachBatchOnce(t *testing.T) {
 	b.publish("records.access", line("", "A-3", "192.0.2.3"), "batch-1")
 	b.publish("records.access", line("", "A-3", "192.0.2.3"), "batch-2") // its own name: another batch
 	b.publish("records.leases", `{"account":"A-1","resource":"address","prefix":"198.51.100.7","from":"2026-11-01T00:00:00Z","source":"dhcp","precision":"1s"}`, "lease-1")
-	b.until(ledger.NATSTaken, 5)
+	b.until(map[string]int{ledger.NATSTaken: 5})
 	b.holds("A-1 192.0.2.1", "A-1 198.51.100.7/32", "A-2 192.0.2.2", "A-3 192.0.2.3", "A-3 192.0.2.3")
 	// What came by HTTP before is known too: there is one entry.
 	if got, err := b.try("", line("", "A-1", "192.0.2.1")+line("", "A-2", "192.0.2.2")); err != nil || got.Duplicates != 2 {
@@ -193,13 +219,14 @@ func TestABatchThatWasNotAcknowledgedComesAgainAndCountsOnce(t *testing.T) {
 			return err
 		})
 		b.publish("records.access", line("", "A-1", "192.0.2.1"), id)
-		// This process makes it durable, and says so no more.
-		durable, halt := make(chan ledger.Taken), make(chan struct{})
-		end := b.process(false, func(ctx context.Context, a *ledger.Arrival) (ledger.Taken, error) {
-			got, err := b.hot.Take(ctx, a)
-			select {
-			case durable <- got:
-			case <-halt:
+		// This process makes it durable, and says so no more. It may be given it once more
+		// before it has.
+		durable, halt := make(chan ledger.Taken, 1), make(chan struct{})
+		var begun atomic.Bool
+		end := b.process(false, func(ctx context.Context, a *ledger.Arrival) (got ledger.Taken, err error) {
+			if !begun.Swap(true) {
+				got, err = b.hot.Take(ctx, a)
+				durable <- got
 			}
 			<-halt
 			return got, err
@@ -221,7 +248,7 @@ func TestABatchThatWasNotAcknowledgedComesAgainAndCountsOnce(t *testing.T) {
 		if got := <-again; got.Accepted != 0 || got.Duplicates != 1 {
 			t.Errorf("the second delivery: %+v", got)
 		}
-		b.until(ledger.NATSTaken, 1)
+		b.until(map[string]int{ledger.NATSTaken: 1})
 		b.holds("A-1 192.0.2.1")
 	}
 }
@@ -231,13 +258,14 @@ func TestNATSStoppedAndStartedAgainCatchesUp(t *testing.T) {
 	b := setupNATS(t)
 	b.process(false, b.hot.Take)
 	b.publish("records.access", line("", "A-1", "192.0.2.1"), "")
-	b.until(ledger.NATSTaken, 1)
+	b.until(map[string]int{ledger.NATSTaken: 1})
+	b.settled()
 	b.down()
 	b.up()
 	for i := range 3 {
 		b.publish("records.access", line("", "A-2", fmt.Sprintf("192.0.2.%d", 10+i)), "")
 	}
-	b.until(ledger.NATSTaken, 3)
+	b.until(map[string]int{ledger.NATSTaken: 3})
 	b.holds("A-1 192.0.2.1", "A-2 192.0.2.10", "A-2 192.0.2.11", "A-2 192.0.2.12")
 }
 
@@ -252,27 +280,12 @@ func TestPoisonBlocksNobody(t *testing.T) {
 	}
 	b.publish("records.access", line("", "A-1", "192.0.2.1"), "batch-1")
 	b.process(false, b.hot.Take)
-	came := b.until(ledger.NATSTaken, 1)
-	if n := 5 - came[ledger.NATSPoison]; n > 0 {
-		b.until(ledger.NATSPoison, n)
-	}
+	b.until(map[string]int{ledger.NATSTaken: 1, ledger.NATSPoison: 5})
 	b.holds("A-1 192.0.2.1")
 	if log := b.log.String(); strings.Contains(log, "SECRET") || strings.Count(log, "passed over") != 5 {
 		t.Errorf("the log has a value, or not all five: %s", log)
 	}
-	// It is gone for good: nothing waits.
-	b.stream(func(ctx context.Context, js jetstream.JetStream) error {
-		c, err := js.Consumer(ctx, "RECORDS", "muster-access")
-		if err != nil {
-			return err
-		}
-		for {
-			i, err := c.Info(ctx)
-			if err != nil || i.NumAckPending == 0 && i.NumPending == 0 {
-				return err
-			}
-		}
-	})
+	b.settled() // it is gone for good: nothing waits
 }
 
 func TestNATSWaitsForALedgerThatPutsOff(t *testing.T) {
@@ -293,9 +306,7 @@ func TestNATSWaitsForALedgerThatPutsOff(t *testing.T) {
 		})
 		b.publish("records.access", line("", "A-1", "192.0.2.1"), "")
 		b.publish("records.access", line("", "A-2", "192.0.2.2"), "")
-		if came := b.until(ledger.NATSTaken, 2); came[ledger.NATSPutOff] != 4 || came[ledger.NATSPoison] != 0 {
-			t.Errorf("%s: %v", code, came)
-		}
+		b.until(map[string]int{ledger.NATSTaken: 2, ledger.NATSPutOff: 4})
 		b.holds("A-1 192.0.2.1", "A-2 192.0.2.2")
 	}
 }
