@@ -54,20 +54,21 @@ func TestDutiesAreKilled(t *testing.T) {
 	}
 	for range 2 { // at the twelfth member from where it is
 		f.killedBehind(r, f.d.dsn, `SELECT 1 FROM adopted WHERE account = (SELECT account FROM adopted WHERE decided = 0 ORDER BY account OFFSET 12 LIMIT 1) FOR UPDATE`, day, night)
-		if n := f.turns(); n == 0 || n >= share {
+		if n, _ := f.turns(); n == 0 || n >= share {
 			t.Errorf("killed at member %d of %d, which is not in the middle", n, share)
 		}
 	}
 	day()
 	f.leasesOver()
-	eventually(t, time.Minute, "the share of the day is decided", func() bool { return f.turns() >= share })
+	eventually(t, time.Minute, "the share of the day is decided", func() bool { _, most := f.turns(); return most >= share })
 	f.drained()
-	if n := f.turns(); n != share {
-		t.Errorf("%d members of the cohort had their turn on one day, its share is %d", n, share)
+	turns, most := f.turns()
+	if most != share {
+		t.Errorf("%d members of the cohort had their turn on one day, its share is %d", most, share)
 	}
 	const again = `SELECT count(*) FROM (SELECT count(*) AS n FROM applications a JOIN decisions d ON d.application = a.id WHERE a.reference LIKE 'old-%' GROUP BY a.id) x WHERE n `
-	if twice, more := pgtest.One[int64](t, f.d.dsn, again+`= 2`), pgtest.One[int64](t, f.d.dsn, again+`> 2`); twice != share || more != 0 {
-		t.Errorf("%d members were decided again, %d more than once, %d had their turn", twice, more, share)
+	if twice, more := pgtest.One[int64](t, f.d.dsn, again+`= 2`), pgtest.One[int64](t, f.d.dsn, again+`> 2`); twice != turns || more != 0 {
+		t.Errorf("%d members were decided again, %d more than once, %d had their turn", twice, more, turns)
 	}
 
 	// Whom it looks for was found, and that it was is not written down.
@@ -100,10 +101,13 @@ func TestDutiesAreKilled(t *testing.T) {
 	}
 }
 
-// turns is how many members of the cohort its date decided.
-func (f *fleet) turns() int64 {
+// turns is how many members of the cohort its date decided: in all, which midnight may
+// part, and on the day (UTC) of most.
+func (f *fleet) turns() (all, most int64) {
 	f.Helper()
-	return pgtest.One[int64](f, f.d.dsn, `SELECT count(*) FROM adopted WHERE decided > 0 AND beside = 0`)
+	x := pgtest.One[[]int64](f, f.d.dsn, `SELECT ARRAY[coalesce(sum(n), 0), coalesce(max(n), 0)]::bigint[] FROM (SELECT count(*) AS n FROM adopted
+		WHERE decided > 0 AND beside = 0 GROUP BY decided / 86400000000) days`)
+	return x[0], x[1]
 }
 
 // leasesOver has what the dead took be due for others, as time would.
