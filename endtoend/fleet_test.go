@@ -103,14 +103,13 @@ func (f *fleet) begin() {
 	// Each process learns of a webhook within a second; what is decided before has no listener.
 	for n := range f.slots {
 		for try := 0; ; try++ {
-			was := f.hooks.count()
 			a := f.apply(n, int(f.next.Add(1)-1), f.slots[n].Load().client)
 			if a == nil {
 				continue
 			}
 			heard, from := false, time.Now()
 			eventually(f, serving, "an event, or time for the next", func() bool {
-				heard = f.hooks.count() > was
+				heard = f.hooks.told(a.Decision.ID)
 				return heard || time.Since(from) > time.Second
 			})
 			if heard {
@@ -430,8 +429,9 @@ func (f *fleet) importList(n, names int) {
 	f.lists++
 }
 
-// enact has two operators put a special measure into force.
-func (f *fleet) enact(n int, country string) {
+// enact has two operators put a special measure into force, and returns from when on every
+// process decides by it.
+func (f *fleet) enact(n int, country string) (binds time.Time) {
 	f.Helper()
 	source := fmt.Sprintf(`format: 1
 id: example-1
@@ -455,9 +455,10 @@ words:
 	if x == nil || x.status != http.StatusAccepted || json.Unmarshal(x.body, &act) != nil {
 		f.Fatalf("enact: %d %s", x.status, x.body)
 	}
-	if x = f.ask(n+1, f.second, "POST", "/v1/measures/acts/"+act.ID+"/approval", nil, "Idempotency-Key", "approve-1"); x == nil || x.status != http.StatusOK {
+	if x = f.ask(n+1, f.second, "POST", "/v1/measures/acts/"+act.ID+"/approval", nil, "Idempotency-Key", "approve-1"); x == nil || x.status != http.StatusOK || json.Unmarshal(x.body, &act) != nil || act.Binds.IsZero() {
 		f.Fatalf("approve: %d %s", x.status, x.body)
 	}
+	return act.Binds
 }
 
 // erase withdraws an application and has two operators agree that its file goes.
@@ -592,6 +593,13 @@ func (h *hooks) take(w http.ResponseWriter, r *http.Request) {
 	h.mu.Unlock()
 	<-time.After(20 * time.Millisecond) // so that some are always under way
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// told reports whether a message about a decision came.
+func (h *hooks) told(decision string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.about[decision]
 }
 
 func (h *hooks) count() int {

@@ -63,7 +63,7 @@ func TestTwoProcessesOnPostgreSQL(t *testing.T) {
 		l := newLoad(t, 33)
 		stop := make(chan struct{})
 		group := l.run(stop, a.client, b.client)
-		eventually(t, time.Minute, "a log of several tiles, seen growing on both", func() bool {
+		eventually(t, roundLasts, "a log of several tiles, seen growing on both", func() bool {
 			w.look()
 			return l.acks.Load() > 600 && w.grown(0) > 3 && w.grown(1) > 3 || t.Failed()
 		})
