@@ -112,13 +112,25 @@ func TestApplyInterruptedGoesOn(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var posted []int // numbers of lines, as they came
+	first := make(chan struct{})
+	answered := sync.OnceFunc(func() { close(first) })
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return // the client left
 		}
+		line := number[string(bytes.TrimSpace(body))]
+		if line == 1 { // the others wait for it: nothing is done as long as the first line is not
+			defer answered()
+		} else {
+			select {
+			case <-first:
+			case <-r.Context().Done():
+				return
+			}
+		}
 		mu.Lock()
-		posted = append(posted, number[string(bytes.TrimSpace(body))])
+		posted = append(posted, line)
 		last := len(posted) == stopAt
 		mu.Unlock()
 		if last {
