@@ -180,7 +180,7 @@ func (d *demo) show(ctx context.Context, h *house, dir string, conf made, token 
 		}
 	}
 	if lines == nil {
-		if err := d.askGate(ctx, api, s.states, &s); err != nil {
+		if err := d.askGate(ctx, api, h, s.states, &s); err != nil {
 			return err
 		}
 		if err := d.askLedger(ctx, api, s.states, &s); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/muster-cip/muster/internal/roomtest"
 )
 
 // expectation is one row of the table beside the shared applications.
@@ -107,4 +110,28 @@ func TestSharedApplications(t *testing.T) {
 			t.Errorf("a value is in what was printed")
 		}
 	}
+}
+
+// TestTheDemoWaitsForTheGate: what the demo shows of the gate is by the last decision.
+func TestTheDemoWaitsForTheGate(t *testing.T) {
+	t.Parallel()
+	k := setupKept(t, Config{})
+	k.open(k.config, func(h *house) {
+		over, stop := context.WithCancel(t.Context())
+		stop()
+		for _, reference := range []string{"ada-2", "ada-3"} { // to begin with, and later
+			if _, err := h.onboard.Apply(t.Context(), k.operator(h), roomtest.JSON(roomtest.Person(reference))); err != nil {
+				t.Fatal(err)
+			}
+			if heard(over, h) == nil {
+				t.Errorf("the gate is taken to have %s, which nobody told it of", reference)
+			}
+			if err := h.centre.Poll(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := heard(t.Context(), h); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }

@@ -30,7 +30,10 @@ type gateAnswer struct {
 
 // askGate asks the gate about three accounts: one that may, one that may within
 // limits, one that may not. states is an account of each state that the demo met.
-func (d *demo) askGate(ctx context.Context, api *client, states map[string]string, s *summary) error {
+func (d *demo) askGate(ctx context.Context, api *client, h *house, states map[string]string, s *summary) error {
+	if err := heard(ctx, h); err != nil {
+		return err
+	}
 	denied := cmp.Or(states[muster.AccSuspended], states[muster.AccClosed], states[muster.AccPending])
 	for _, account := range []string{states[muster.AccActive], states[muster.AccLimited], denied} {
 		if account == "" {
@@ -68,25 +71,32 @@ func (d *demo) askGate(ctx context.Context, api *client, states map[string]strin
 	return nil
 }
 
-// askOne asks until the account is known: what was decided a moment ago is at the
-// gate within some tens of milliseconds.
-func askOne(ctx context.Context, api *client, account, action string) (a gateAnswer, err error) {
-	question := map[string]any{
-		"subject": map[string]string{"type": "account", "id": account}, "action": map[string]string{"name": action},
-		"resource": map[string]string{"type": "instance", "id": "new"},
+// heard waits until the gate has all that was decided: that takes it some tens of
+// milliseconds, and until then it answers by what was so before.
+func heard(ctx context.Context, h *house) error {
+	epoch, seq, err := h.centre.Store.GateState(ctx)
+	if err != nil {
+		return err
 	}
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for range 500 {
-		a = gateAnswer{Account: account, Action: action}
-		if _, err = api.call(ctx, http.MethodPost, ask.EvaluationPath, question, &a); err != nil || a.Context.Known == nil {
-			return a, err
+	for {
+		if s, _ := h.centre.Gate().Load(); s != nil && s.Epoch == epoch && s.Seq >= seq {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return a, ctx.Err()
+			return ctx.Err()
 		case <-tick.C:
 		}
 	}
-	return a, nil
+}
+
+func askOne(ctx context.Context, api *client, account, action string) (gateAnswer, error) {
+	a := gateAnswer{Account: account, Action: action}
+	_, err := api.call(ctx, http.MethodPost, ask.EvaluationPath, map[string]any{
+		"subject": map[string]string{"type": "account", "id": account}, "action": map[string]string{"name": action},
+		"resource": map[string]string{"type": "instance", "id": "new"},
+	}, &a)
+	return a, err
 }
