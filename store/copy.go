@@ -5,10 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"runtime"
-	"strconv"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/muster-cip/muster"
@@ -105,33 +103,6 @@ func LedgerVolumes(ctx context.Context, c Config) (list []ledger.Volume, err err
 		return nil, sqliteError(err)
 	}
 	return list, nil
-}
-
-// PostgresEnvironment is a DSN as the variables that PostgreSQL's own tools read, so
-// that no password stands among a command's arguments.
-func PostgresEnvironment(dsn string) ([]string, error) {
-	c, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		return nil, muster.Errorf(muster.CodeInvalid, "the DSN of PostgreSQL is not one") // its text would repeat the password
-	}
-	hosts, ports := []string{c.Host}, []string{strconv.Itoa(int(c.Port))}
-	for _, f := range otherServers(c) {
-		hosts, ports = append(hosts, f.Host), append(ports, strconv.Itoa(int(f.Port)))
-	}
-	env := []string{
-		"PGHOST=" + strings.Join(hosts, ","), "PGPORT=" + strings.Join(ports, ","), "PGUSER=" + c.User, "PGPASSWORD=" + c.Password, "PGDATABASE=" + c.Database,
-	}
-	if c.ValidateConnect != nil { // not every server will do, and what we need takes writes
-		env = append(env, "PGTARGETSESSIONATTRS=read-write")
-	}
-	if c.TLSConfig == nil {
-		env = append(env, "PGSSLMODE=disable")
-	} else if c.TLSConfig.InsecureSkipVerify {
-		env = append(env, "PGSSLMODE=require")
-	} else {
-		env = append(env, "PGSSLMODE=verify-full")
-	}
-	return env, nil
 }
 
 // RestartLog gives the log another origin and leaves it without a head: after a restore

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/muster-cip/muster"
@@ -61,22 +60,5 @@ func TestACopyIsCheckedTableByTable(t *testing.T) {
 	}
 	if err := store.CheckSQLite(t.Context(), to); muster.ErrorCode(err) != muster.CodeUnavailable {
 		t.Fatalf("%v", err)
-	}
-}
-
-// PostgreSQL's own tools go to whichever of several servers takes writes, as Muster does.
-func TestSeveralServersForPostgresTools(t *testing.T) {
-	t.Parallel()
-	env, err := store.PostgresEnvironment("postgres://muster@db1:5432,db2:5433/muster?target_session_attrs=read-write")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"PGHOST=db1,db2", "PGPORT=5432,5433", "PGTARGETSESSIONATTRS=read-write"} {
-		if !slices.Contains(env, want) {
-			t.Errorf("%q is not among %q", want, env)
-		}
-	}
-	if env, err = store.PostgresEnvironment("postgres://muster@db1/muster"); err != nil || !slices.Contains(env, "PGHOST=db1") || slices.Contains(env, "PGTARGETSESSIONATTRS=read-write") {
-		t.Errorf("one server: %q, %v", env, err)
 	}
 }

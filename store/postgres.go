@@ -34,12 +34,11 @@ type postgres struct {
 }
 
 func openPostgres(ctx context.Context, c Config, m migrations) (_ *postgres, err error) {
-	conf, err := pgxpool.ParseConfig(c.DSN)
+	conf, err := parseDSN(c.DSN)
 	if err != nil {
-		return nil, muster.Errorf(muster.CodeInvalid, "the DSN of PostgreSQL cannot be read") // its error shows the password
+		return nil, err
 	}
 	conf.MinConns = 0
-	severalServers(conf.ConnConfig)
 	if err := refusePooler(ctx, conf.ConnConfig); err != nil {
 		return nil, err
 	}

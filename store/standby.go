@@ -20,7 +20,7 @@ const (
 // severalServers readies connections to a DSN for servers that may be silent, and for
 // commits that did not get to a standby.
 func severalServers(c *pgx.ConnConfig) {
-	if c.ConnectTimeout == 0 && len(otherServers(c)) > 0 {
+	if c.ConnectTimeout == 0 && len(otherServers(&c.Config)) > 0 {
 		c.ConnectTimeout = serverWait
 	}
 	c.OnNotice = func(conn *pgconn.PgConn, n *pgconn.Notice) {
@@ -32,7 +32,7 @@ func severalServers(c *pgx.ConnConfig) {
 
 // otherServers are those that a DSN names beside the first, each once: with and without
 // encryption each is there twice.
-func otherServers(c *pgx.ConnConfig) (others []*pgconn.FallbackConfig) {
+func otherServers(c *pgconn.Config) (others []*pgconn.FallbackConfig) {
 	for _, f := range c.Fallbacks {
 		same := func(o *pgconn.FallbackConfig) bool { return o.Host == f.Host && o.Port == f.Port }
 		if (f.Host != c.Host || f.Port != c.Port) && !slices.ContainsFunc(others, same) {

@@ -211,14 +211,13 @@ func pgDump(ctx context.Context, dsnFile string, w io.Writer) error {
 	return pgTool(ctx, dsnFile, nil, w, "pg_dump", "--format=custom", "--compress=0", "--no-owner", "--no-privileges")
 }
 
-// pgTool runs one of PostgreSQL's own tools on a database that a file names. The
-// password goes by the environment.
+// pgTool runs one of PostgreSQL's own tools on a database that a file names.
 func pgTool(ctx context.Context, dsnFile string, in io.Reader, out io.Writer, name string, args ...string) error {
 	dsn, err := secretFile(dsnFile)
 	if err != nil {
 		return err
 	}
-	env, err := store.PostgresEnvironment(dsn)
+	target, env, err := store.ToolsDSN(dsn)
 	if err != nil {
 		return err
 	}
@@ -227,7 +226,7 @@ func pgTool(ctx context.Context, dsnFile string, in io.Reader, out io.Writer, na
 		return &muster.Error{Code: muster.CodeUnavailable, Message: name + " is not there", Hint: "install PostgreSQL's client tools, of the server's version or newer"}
 	}
 	var says bytes.Buffer
-	c := exec.CommandContext(ctx, path, args...)
+	c := exec.CommandContext(ctx, path, append(args, "--dbname="+target)...)
 	c.Env = append(os.Environ(), env...)
 	c.Stdin, c.Stdout, c.Stderr = in, out, &says
 	if err := c.Run(); err != nil {

@@ -351,18 +351,28 @@ func TestDoctorSeesKeysOfWhatWasDropped(t *testing.T) {
 
 func TestBackupOfPostgres(t *testing.T) {
 	t.Parallel()
-	dsn := func() string {
-		path := filepath.Join(t.TempDir(), "dsn")
-		if err := os.WriteFile(path, []byte(pgtest.Database(t)+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
+	backupOfPostgres(t, func() string { return dsnFile(t, pgtest.Database(t)) })
+}
+
+// dsnFile is a file with a DSN in it.
+func dsnFile(t *testing.T, dsn string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(path, []byte(dsn+"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	k := setupKept(t, Config{Database: dsn(), KeyDatabase: dsn()})
+	return path
+}
+
+// backupOfPostgres backs a deployment up and restores it, in databases whose DSNs are in
+// the files that database makes.
+func backupOfPostgres(t *testing.T, database func() string) {
+	t.Helper()
+	k := setupKept(t, Config{Database: database(), KeyDatabase: database()})
 	data, keys := k.backup("data"), k.backup("keys")
 	into := filepath.Join(t.TempDir(), "e")
 	out := k.run("restore", "--data", data, "--keys", keys, "--identity", k.identity, "--root-key", filepath.Join(k.dir, "keys", "root.key"),
-		"--into", into, "--database", dsn(), "--key-database", dsn())
+		"--into", into, "--database", database(), "--key-database", database())
 	if !strings.Contains(out, "erased again: the keys of 0 persons") {
 		t.Errorf("%s", out)
 	}

@@ -186,7 +186,7 @@ func (r *restoring) unpack(ctx context.Context, s *backup.Store, c *backup.Copy,
 				read, write := io.Pipe()
 				go func() { write.CloseWithError(s.Read(ctx, f, ids, write)) }()
 				defer read.CloseWithError(io.ErrClosedPipe)
-				return pgTool(ctx, dsnFile, read, io.Discard, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", "--dbname=")
+				return pgTool(ctx, dsnFile, read, io.Discard, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges")
 			})
 		default:
 			group.Go(func() error {

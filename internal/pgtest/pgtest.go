@@ -11,6 +11,7 @@ package pgtest
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -65,6 +66,7 @@ func (s *server) database(t testing.TB) string {
 
 type server struct {
 	folder    string
+	address   string // host:port, where it listens besides
 	bin       string
 	missing   bool
 	err       error
@@ -97,13 +99,17 @@ func start() *server {
 // begin makes a server and starts it, on a disk of so many bytes (0: on the machine's).
 func begin(disk int64) *server {
 	s := place(disk)
-	if s.missing || s.err != nil {
-		return s
-	}
-	if s.err = s.run("initdb", "-D", s.data(), "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"); s.err == nil {
+	if s.make(); s.err == nil && !s.missing {
 		s.err = s.up()
 	}
 	return s
+}
+
+// make makes the files of a server in its folder.
+func (s *server) make() {
+	if s.err == nil && !s.missing {
+		s.err = s.run("initdb", "-D", s.data(), "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+	}
 }
 
 // place is a server that has a folder and nothing in it.
@@ -137,8 +143,13 @@ func (s *server) data() string { return filepath.Join(s.folder, "data") }
 
 // up starts the server and waits until it answers.
 func (s *server) up() error {
-	return s.run("pg_ctl", "-D", s.data(), "-w", "-l", filepath.Join(s.folder, "log"), "-o",
-		fmt.Sprintf("-k %s -c listen_addresses= -c max_connections=500 -c fsync=%s -c shared_buffers=64MB", s.folder, fsync()), "start")
+	options := fmt.Sprintf("-k %s -c max_connections=500 -c fsync=%s -c shared_buffers=64MB", s.folder, fsync())
+	if host, port, err := net.SplitHostPort(s.address); err == nil {
+		options += " -c listen_addresses=" + host + " -c port=" + port
+	} else {
+		options += " -c listen_addresses="
+	}
+	return s.run("pg_ctl", "-D", s.data(), "-w", "-l", filepath.Join(s.folder, "log"), "-o", options, "start")
 }
 
 // down ends it as a crash does.
@@ -155,7 +166,11 @@ func fsync() string {
 }
 
 func (s *server) dsn(database string) string {
-	return "postgres://postgres@/" + database + "?host=" + s.folder
+	at := "host=" + s.folder
+	if _, port, err := net.SplitHostPort(s.address); err == nil {
+		at = "port=" + port + "&" + at
+	}
+	return "postgres://postgres@/" + database + "?" + at
 }
 
 // command runs a program of PostgreSQL's, which refuses to be root.
