@@ -369,6 +369,11 @@ func TestCopyAndOriginalShareABucket(t *testing.T) {
 	if err := b.kept.Put(ctx, theirs, []byte("of the original")); err != nil {
 		t.Fatal(err)
 	}
+	// Its clock is ahead of the copy's.
+	ahead := strings.Repeat("f", 16)
+	if err := b.room.InTx(ctx, func(tx ledger.Tx) error { return tx.AddSpace(ctx, ahead, b.clock().Add(time.Hour)) }); err != nil {
+		t.Fatal(err)
+	}
 	if err := ledger.Divide(ctx, b.room); err != nil {
 		t.Fatal(err)
 	}
@@ -392,6 +397,11 @@ func TestCopyAndOriginalShareABucket(t *testing.T) {
 	}
 	if len(there) == len(old) {
 		t.Error("the copy wrote nothing of its own")
+	}
+	for _, name := range there {
+		if strings.HasPrefix(name, ahead) {
+			t.Error("the copy wrote where the original deletes", name)
+		}
 	}
 	if err := ledger.Claim(ctx, b.room); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func (s *Sealer) Tend(ctx context.Context) (written int, err error) {
 	return s.tend(ctx)
 }
 
-// space is the newest place, made where there is none.
+// space is the newest place of our own, made where there is none.
 func (s *Sealer) space(ctx context.Context) (name string, err error) {
 	return name, s.DB.InTx(ctx, func(tx Tx) error {
 		name, err = currentSpace(ctx, tx)
@@ -60,8 +61,12 @@ func currentSpace(ctx context.Context, tx Tx) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(all) > 0 {
-		return all[len(all)-1].Name, nil
+	// Not one that is shared with the store that this one was copied from, however new a
+	// clock made it: that one deletes there what its own rows do not name.
+	for _, x := range slices.Backward(all) {
+		if x.Ours {
+			return x.Name, nil
+		}
 	}
 	return newSpace(ctx, tx)
 }
