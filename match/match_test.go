@@ -129,6 +129,12 @@ func TestSimilarity(t *testing.T) {
 			t.Errorf("%s and %s are two names: %.2f", p[0], p[1], s)
 		}
 	}
+	// More slips than are counted are no likeness, however long the words are.
+	for _, p := range [][2]string{{"development", "deutschland"}, {"constantinov", "chernomyrdin"}, {"mohammed", "morrison"}} {
+		if s := sim(p[0], p[1]); s != 0 {
+			t.Errorf("%s and %s begin alike, and no more: %.2f", p[0], p[1], s)
+		}
+	}
 }
 
 func TestSlips(t *testing.T) {
@@ -136,9 +142,9 @@ func TestSlips(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
 		n    int
-	}{{"", "", 0}, {"a", "", 1}, {"abc", "acb", 1}, {"abcdef", "abxdef", 1}, {"abcdef", "bcdef", 1}, {"abcdef", "abcdefg", 1}, {"ab", "ba", 1}, {"abcd", "badc", 2}, {"kitten", "sitting", 3}, {"abcdef", "uvwxyz", 3}} {
-		if got := match.Slips(c.a, c.b, 2); got != c.n {
-			t.Errorf("%q %q: %d, want %d", c.a, c.b, got, c.n)
+	}{{"", "", 0}, {"a", "", 1}, {"abc", "acb", 1}, {"abcdef", "abxdef", 1}, {"abcdef", "bcdef", 1}, {"abcdef", "abcdefg", 1}, {"ab", "ba", 1}, {"abcd", "badc", 2}, {"kitten", "sitting", 3}, {"abcdef", "uvwxyz", 3}, {"cabb", "bcca", 3}, {"aabc", "bcaa", 3}} {
+		if got, back := match.Slips(c.a, c.b, 2), match.Slips(c.b, c.a, 2); got != c.n || back != c.n {
+			t.Errorf("%q %q: %d, and %d back, want %d", c.a, c.b, got, back, c.n)
 		}
 	}
 }

@@ -272,7 +272,7 @@ func Slips(a, b string, most int) int {
 		}
 		two, prev, cur = prev, cur, two
 	}
-	return int(prev[len(b)])
+	return min(int(prev[len(b)]), most+1)
 }
 
 // Similarity of two words, 0 to 1. as and bs are their sounds.
@@ -282,7 +282,7 @@ func Similarity(a, b string, as, bs []byte) float32 {
 	}
 	n := max(len(a), len(b))
 	cost := SoundCost(as, bs, 300)
-	if s := slip * Slips(a, b, 2); s < cost {
+	if s := slip * Slips(a, b, 3); s < cost { // more than three are past the bound below
 		if a[0] != b[0] {
 			s += 25
 		}

@@ -19,7 +19,7 @@ package screen
 import "github.com/muster-cip/muster"
 
 // Version of the matcher. A screening names it, so that it can be repeated.
-const Version = 1
+const Version = 2
 
 // DefaultThreshold is where a candidate becomes a hit unless a pack says otherwise:
 // measured by the bench, see docs/performance.md.
