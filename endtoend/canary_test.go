@@ -444,19 +444,28 @@ func (s *stage) ends() {
 	s.collect(place{"muster.yaml", config})
 }
 
-// search looks through places and says where each canary was found.
+// search looks through places and says where each canary was found. Forms of few bits
+// count where they are found of two: what writes one writes the other.
 func (s *stage) search(places []place) map[string][]string {
-	found := map[string][]string{}
+	found, few := map[string][]string{}, map[string][]string{}
 	finder := newSearcher(s.canaries.list)
 	bytes := 0
 	for _, p := range places {
 		bytes += len(p.data)
 		finder.find(p.data, func(f form, at int) {
-			field := finder.canaries[f.canary].field
-			if f.likely(p) && len(found[field]) < 3 {
-				found[field] = append(found[field], fmt.Sprintf("%s at %d of %s", f.name, at, p.name))
+			field, in := finder.canaries[f.canary].field, found
+			if f.few {
+				in = few
+			}
+			if f.likely(p) && len(in[field]) < 3 {
+				in[field] = append(in[field], fmt.Sprintf("%s at %d of %s", f.name, at, p.name))
 			}
 		})
+	}
+	if len(few) > 1 {
+		for field, at := range few {
+			found[field] = append(found[field], at...)
+		}
 	}
 	s.Logf("%d forms of %d values in %d bytes of %d places", len(finder.forms), len(s.canaries.list), bytes, len(places))
 	return found

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +67,18 @@ func (c *canaries) name(field string) string {
 	return "Q" + c.word(field, lowers, 9)
 }
 
+// octets are the last two of an IPv4 address.
+func (c *canaries) octets(field string) string {
+	n := c.word(field, digits, 4)
+	return "1" + n[:2] + ".1" + n[2:]
+}
+
+// postalCode is one of Canada, of the district of a letter.
+func (c *canaries) postalCode(field string, district rune) string {
+	n := c.word(field, digits, 3)
+	return c.plant(field, "%c%cX %cR%c", district, n[0], n[1], n[2])
+}
+
 // canariesOf plants one value in every personal field. Those of each seed differ.
 func canariesOf(seed string) *canaries {
 	c := &canaries{seed: seed, applications: map[string]*muster.Application{}}
@@ -92,7 +103,7 @@ func canariesOf(seed string) *canaries {
 			},
 			Address: &muster.Address{
 				Lines:    []string{c.plant("address line", "%s Straße %s", c.name("street"), c.word("house", digits, 2)), c.plant("second address line", "c/o %s", c.name("care of"))},
-				Locality: c.plant("locality", "%sville", c.name("town")), Region: "ON", PostalCode: c.plant("postal code", "K%sX %sR%s", c.word("p1", digits, 1), c.word("p2", digits, 1), c.word("p3", digits, 1)), Country: "CA",
+				Locality: c.plant("locality", "%sville", c.name("town")), Region: "ON", PostalCode: c.postalCode("postal code", 'K'), Country: "CA",
 			},
 			Nationalities: []muster.Country{"CA"}, USPersonClaim: "none",
 			Email: c.plant("e-mail", "%s.vögel@%s.example", c.word("mail", lowers, 9), c.word("host", lowers, 8)),
@@ -104,7 +115,7 @@ func canariesOf(seed string) *canaries {
 			IBAN: c.plant("iban", "%s", mod97("DE", c.word("iban", "3456789", 18))), CustomerID: c.plant("customer identifier", "cus_%s", c.word("cus", alnums, 12)),
 			TransactionID: c.plant("transaction identifier", "txn_%s", c.word("txn", alnums, 12)),
 		},
-		Access:  &muster.Access{IP: c.plant("access ip", "%s", address(c.word("ip", "bcd", 3), false)), Port: 40000, Time: now},
+		Access:  &muster.Access{IP: c.plant("access ip", "%s", "142.112."+c.octets("ip")), Port: 40000, Time: now},
 		Request: &muster.Request{Products: []string{"vm"}, Purpose: c.plant("purpose", "to host the site of %s", c.name("purpose"))},
 	}
 	c.plant("corrected line", "%s Gate, flat %s", c.name("corrected"), c.word("flat", digits, 3))
@@ -116,7 +127,7 @@ func canariesOf(seed string) *canaries {
 			Email:   c.plant("reviewed e-mail", "%s@mail.example", c.word("reviewed mail", lowers, 12)), Phone: c.plant("reviewed phone", "+35191%s", c.word("reviewed phone", "23456789", 7)),
 		},
 		Payment: &muster.Payment{Means: "card", Country: "KZ", Token: c.plant("card token", "tok_%s", c.word("tok", alnums, 14)), Fingerprint: c.plant("card fingerprint", "fp_%s", c.word("fp", alnums, 14)), BIN: "424242", Last4: "1037"},
-		Access:  &muster.Access{IP: c.plant("access ipv6", "%s", address("2a02:6b8:"+c.word("v6", "123456789abcdef", 4)+":"+c.word("v6b", "123456789abcdef", 4)+"::"+c.word("v6c", "123456789abcdef", 4), true)), Time: now},
+		Access:  &muster.Access{IP: c.plant("access ipv6", "%s", "2a02:6b8:"+c.word("v6", "123456789abcdef", 4)+":"+c.word("v6b", "123456789abcdef", 4)+"::"+c.word("v6c", "123456789abcdef", 4)), Time: now},
 		Request: &muster.Request{Products: []string{"vm"}},
 	}
 	c.plant("resolution reason", "spoke with %s on the telephone", c.name("reason"))
@@ -150,13 +161,13 @@ func canariesOf(seed string) *canaries {
 			Means: "virtual_currency", AccountNumber: c.plant("account number", "ACC%s", c.word("account", alnums, 12)),
 			Wallet: &muster.Wallet{Network: "ethereum", Address: c.plant("wallet", "0x%s", hex.EncodeToString([]byte(c.word("wallet", lowers, 20))))},
 		},
-		Access: &muster.Access{IP: "5.9.120.34", Time: now}, Request: &muster.Request{Products: []string{"vm"}},
+		Access: &muster.Access{IP: c.plant("entity's access ip", "5.9.%s", c.octets("entity ip")), Time: now}, Request: &muster.Request{Products: []string{"vm"}},
 	}
 	c.applications["imported"] = &muster.Application{
 		Reference: "imported", Device: c.plant("imported device", "dev-%s", c.word("imported device", alnums, 14)),
 		Customer: muster.Party{
 			Kind: muster.Individual, Name: muster.Name{Full: c.plant("imported name", "%s %s", c.name("imported"), c.name("imported 2"))},
-			Address: &muster.Address{Lines: []string{c.plant("imported line", "Calle %s", c.name("calle"))}, Locality: "Madrid", PostalCode: "28001", Country: "ES"},
+			Address: &muster.Address{Lines: []string{c.plant("imported line", "%s Avenue", c.name("avenue"))}, Locality: "Toronto", Region: "ON", PostalCode: c.postalCode("imported postal code", 'M'), Country: "CA"},
 			Email:   c.plant("imported e-mail", "%s@book.example", c.word("imported mail", lowers, 12)), Phone: c.plant("imported phone", "+3461%s", c.word("imported phone", "23456789", 7)),
 		},
 	}
@@ -215,14 +226,6 @@ func luhn(s string) string {
 		sum += v
 	}
 	return s + string(rune('0'+(10-sum%10)%10))
-}
-
-// address is a public one: of a network in Canada, from letters, or as given.
-func address(s string, six bool) string {
-	if six {
-		return netip.MustParseAddr(s).String()
-	}
-	return fmt.Sprintf("142.112.%d.%d", 100+int(s[0]), 100+int(s[1]))
 }
 
 func TestCanariesDiffer(t *testing.T) {

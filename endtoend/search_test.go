@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +36,7 @@ type form struct {
 	canary int
 	name   string
 	bytes  []byte
+	few    bool // bits: chance writes one, and not those of two canaries
 }
 
 // shortest is the length of the shortest form that is looked for everywhere: shorter
@@ -44,6 +47,23 @@ const shortest = 6
 // likely reports whether a hit is one, and not chance.
 func (f *form) likely(in place) bool {
 	return len(f.bytes) >= shortest || len(in.data) < 4<<20 && !strings.HasPrefix(in.name, "cluster")
+}
+
+// enough are the bits of a form that chance does not write.
+const enough = 40
+
+// bits are what there is to hit in a form, where what is written by chance is of its kind:
+// digits of an instant, of a digest, of an id, of base64, or bytes under a seal.
+func (f *form) bits() float64 {
+	for _, kind := range []struct {
+		of   string
+		each float64
+	}{{"0-9", 3.32}, {"0-9a-f", 4}, {"0-9A-F", 4}, {"0-9a-z", 5}, {"0-9A-Za-z+/_-", 6}} {
+		if regexp.MustCompile("^[" + kind.of + "]*$").Match(f.bytes) {
+			return kind.each * float64(len(f.bytes))
+		}
+	}
+	return 8 * float64(len(f.bytes))
 }
 
 // searcher finds all forms of all canaries.
@@ -61,7 +81,9 @@ func newSearcher(canaries []canary) *searcher {
 		for name, b := range formsOf(c.value) {
 			if (len(b) >= shortest || name == "packed") && !seen[string(b)] {
 				seen[string(b)] = true
-				s.forms = append(s.forms, form{i, name, b})
+				f := form{canary: i, name: name, bytes: b}
+				f.few = f.bits() < enough
+				s.forms = append(s.forms, f)
 			}
 		}
 	}
@@ -261,4 +283,32 @@ func TestSearchFindsEveryForm(t *testing.T) {
 		}
 	}
 	s.find([]byte(strings.Repeat("nothing of theirs 0123456789 ", 1000)), func(g form, _ int) { t.Errorf("%s found where nothing is", g.name) })
+}
+
+// TestFewBitsCountWhereTheyAreOfTwo: four bytes of an address are in what is random by
+// chance, those of two are not; what is long is found alone.
+func TestFewBitsCountWhereTheyAreOfTwo(t *testing.T) {
+	t.Parallel()
+	s := &stage{TB: t, canaries: canariesOf("few")}
+	packed := func(field string) []byte {
+		a := netip.MustParseAddr(s.canaries.of(field))
+		return slices.Concat([]byte("xx\x00"), a.AsSlice(), []byte("\x00yy"))
+	}
+	born := func(field string) string { return strings.ReplaceAll(s.canaries.of(field), "-", "") }
+	for name, c := range map[string]struct {
+		places []place
+		want   []string
+	}{
+		"one":                  {[]place{{"one", packed("access ip")}}, nil},
+		"one, twice":           {[]place{{"one", packed("access ip")}, {"two", packed("access ip")}}, nil},
+		"two":                  {[]place{{"one", packed("access ip")}, {"two", packed("entity's access ip")}}, []string{"access ip", "entity's access ip"}},
+		"a day, alone":         {[]place{{"one", []byte("at " + born("date of birth"))}}, nil},
+		"two days":             {[]place{{"one", []byte(born("date of birth") + born("owner's date of birth"))}}, []string{"date of birth", "owner's date of birth"}},
+		"one that is long":     {[]place{{"one", packed("access ipv6")}}, []string{"access ipv6"}},
+		"one as it is written": {[]place{{"one", []byte("from " + s.canaries.of("access ip"))}}, []string{"access ip"}},
+	} {
+		if got := slices.Sorted(maps.Keys(s.search(c.places))); !slices.Equal(got, c.want) {
+			t.Errorf("%s: found %v, want %v", name, got, c.want)
+		}
+	}
 }
