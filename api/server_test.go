@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -18,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/muster-cip/muster/internal/loopback"
 )
 
 // run starts s and gives its address, a way to stop it and what Run returned.
@@ -26,7 +29,7 @@ func run(t *testing.T, s *Server) (addr string, stop func(), ended <-chan error)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	ready, done := make(chan net.Addr, 1), make(chan error, 1)
-	s.Listen, s.Ready = "127.0.0.1:0", func(a net.Addr) { ready <- a }
+	s.Listen, s.Ready = cmp.Or(s.Listen, "127.0.0.1:0"), func(a net.Addr) { ready <- a }
 	if s.Log == nil {
 		s.Log = slog.New(slog.NewJSONHandler(io.Discard, nil))
 	}
@@ -50,6 +53,7 @@ func TestDrainingLetsRequestsEnd(t *testing.T) {
 			io.WriteString(w, "whole")
 		}),
 		Draining: func() { close(drained) },
+		Listen:   loopback.Address(t), // which nobody else takes once it is free
 	}
 	addr, stop, ended := run(t, s)
 	got := make(chan string, 1)
