@@ -11,6 +11,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/muster-cip/muster"
 )
 
 // Server serves a handler on an address until its context ends.
@@ -68,7 +70,7 @@ func (s *Server) Run(ctx context.Context) error {
 		pair := &keyPair{cert: s.CertFile, key: s.KeyFile, log: s.Log}
 		if _, err := pair.get(nil); err != nil {
 			ln.Close()
-			return fmt.Errorf("api: %w", err)
+			return muster.Errorf(muster.CodeInvalid, "the certificate and its key cannot be read: %w", err)
 		}
 		srv.Protocols.SetHTTP2(true)
 		srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.get}

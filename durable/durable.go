@@ -14,6 +14,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 )
 
 // file is what a write needs of an open file.
@@ -154,6 +156,13 @@ func (w *aheadWriter) wait() error {
 	err := <-w.going
 	w.going = nil
 	return err
+}
+
+// Barred reports whether err is of a file or folder that is not there, is of the other
+// kind, or is not this process's to open: so it stays until somebody changes something,
+// which is not so of a disk that does not answer.
+func Barred(err error) bool {
+	return slices.ContainsFunc([]error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOTDIR, syscall.EISDIR, syscall.EROFS}, func(of error) bool { return errors.Is(err, of) })
 }
 
 // SyncDir makes the names in dir outlive a power cut.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -322,5 +323,27 @@ func TestALargeFileIsSyncedAsItIsWritten(t *testing.T) {
 				t.Fatalf("%q, %v", got[:3], err)
 			}
 		})
+	}
+}
+
+func TestBarredStaysSo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, none := os.Open(filepath.Join(dir, "none"))
+	_, below := os.Open(filepath.Join(file, "below"))
+	_, folder := os.ReadFile(dir)
+	for _, err := range []error{none, below, folder, &fs.PathError{Err: syscall.EACCES}, &fs.PathError{Err: syscall.EROFS}} {
+		if !Barred(fmt.Errorf("round it: %w", err)) {
+			t.Errorf("%v passes by itself", err)
+		}
+	}
+	for _, err := range []error{nil, &fs.PathError{Err: syscall.EIO}, &fs.PathError{Err: syscall.EMFILE}, &fs.PathError{Err: syscall.ENOSPC}} {
+		if Barred(err) {
+			t.Errorf("%v stays", err)
+		}
 	}
 }

@@ -120,7 +120,7 @@ func open(ctx context.Context, c Config, m migrations) (*DB, error) {
 	db := &DB{conf: c, queue: make(chan *job), stop: make(chan struct{})}
 	if c.Path != "" {
 		if err := os.MkdirAll(filepath.Dir(c.Path), 0o700); err != nil {
-			return nil, muster.Errorf(muster.CodeUnavailable, "the store's folder cannot be made: %w", err)
+			return nil, muster.Errorf(fileCode(err), "the store's folder cannot be made: %w", err)
 		}
 		db.driver, err = openSQLite(ctx, c, m)
 	} else {

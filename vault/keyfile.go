@@ -22,6 +22,7 @@ import (
 	"syscall"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/durable"
 )
 
 const (
@@ -153,7 +154,7 @@ func (k *KeyFile) Unwrap(_ context.Context, wrapped, ad []byte) ([]byte, error) 
 	}
 	plain, err := aead.Open(nil, nil, wrapped[5:], fields(nil, "root", string(wrapped[:5]), string(ad)))
 	if err != nil {
-		return nil, muster.Errorf(muster.CodeUnavailable, "the root key %s does not open this", k.ID())
+		return nil, muster.Errorf(muster.CodeConflict, "the root key %s does not open this", k.ID())
 	}
 	k.wrap = max(k.wrap, gen)
 	return plain, nil
@@ -199,7 +200,7 @@ func (k *KeyFile) Shed(_ context.Context, wraps [][]byte) error {
 func (k *KeyFile) at(gen uint32) (cipher.AEAD, error) {
 	if gen < k.base {
 		return nil, &muster.Error{
-			Code:    muster.CodeUnavailable,
+			Code:    muster.CodeConflict,
 			Message: fmt.Sprintf("the key store is older than the root key %s: its epoch has ended and its root key is destroyed", k.ID()),
 			Hint:    "restore a backup of the key store that was made after the last rotation, or the copy of the root key of that time",
 		}
@@ -272,7 +273,11 @@ func readKeyFile(path string, credential bool) ([]byte, error) {
 		return nil, &muster.Error{Code: muster.CodeNotFound, Message: "there is no root key file at " + path, Hint: "put the root key back, or make a new deployment with muster init", Cause: err}
 	}
 	if err != nil {
-		return nil, muster.Errorf(muster.CodeUnavailable, "the root key file %s cannot be opened: %w", path, err)
+		code := muster.CodeUnavailable
+		if durable.Barred(err) {
+			code = muster.CodeInvalid
+		}
+		return nil, muster.Errorf(code, "the root key file %s cannot be opened: %w", path, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()

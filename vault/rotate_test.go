@@ -180,7 +180,7 @@ func TestEndOfAnEpochMakesErasureFinalInOldBackups(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = vault.Open(t.Context(), config(backup, again(t, root)))
-	code(t, err, muster.CodeUnavailable)
+	code(t, err, muster.CodeConflict)
 	var e *muster.Error
 	if !errors.As(errors.Unwrap(err), &e) || e.Hint == "" {
 		t.Fatalf("the error does not say that the backup is too old: %v", err)
@@ -329,6 +329,6 @@ func TestRootKeyThatDidNotTurnTurnsAtTheNextStart(t *testing.T) {
 		}
 		checkFiles(t, open(t, config(store, again(t, root))), files)
 		_, err = vault.Open(t.Context(), config(backup, again(t, root)))
-		code(t, err, muster.CodeUnavailable)
+		code(t, err, muster.CodeConflict)
 	}
 }

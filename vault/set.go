@@ -275,9 +275,6 @@ func (v *Vault) openSet(ctx context.Context, create bool) error {
 			Hint: "a lost key store is not made anew over existing data: restore its backup; for a new deployment run muster init",
 		}
 	}
-	if stored.Version > 0 && stored.Root != v.kms.ID() {
-		return v.otherRoot(muster.CodeConflict, stored.Root)
-	}
 	if err := v.Refresh(ctx); err != nil {
 		return err
 	}
@@ -319,6 +316,12 @@ func (v *Vault) refresh(ctx context.Context) error {
 	}
 	if have == nil || stored.Version != have.version {
 		k, err := v.unwrapSet(ctx, stored)
+		if own := (*muster.Error)(nil); have != nil && errors.As(err, &own) {
+			// It was changed while this process runs, which goes on with what it has.
+			changed := *own
+			changed.Code = muster.CodeUnavailable
+			return &changed
+		}
 		if err != nil {
 			return err
 		}
@@ -341,45 +344,42 @@ func (v *Vault) keys() *keyset {
 	return v.set.Load()
 }
 
+// rootHint is for a set that does not open.
 const rootHint = "start with the root key that this key store was made with (muster keys verify), or restore the key store from its backup"
 
-// otherRoot says that the key store was made with another root key. At a start that is a
-// conflict; while this process runs the root key was moved, and it goes on with what it has.
-func (v *Vault) otherRoot(code muster.Code, root string) error {
-	return &muster.Error{
-		Code: code, Hint: rootHint, Message: fmt.Sprintf("the key store belongs to the root key %q, and this is %q", root, v.kms.ID()),
-	}
-}
-
+// unwrapSet opens a set. It is a conflict where the root key and the key store do not go
+// together, which stays so; a KMS that is away, or says no, is unavailable.
 func (v *Vault) unwrapSet(ctx context.Context, stored Set) (*keyset, error) {
 	if stored.Root != v.kms.ID() {
-		return nil, v.otherRoot(muster.CodeUnavailable, stored.Root)
+		return nil, &muster.Error{
+			Code: muster.CodeConflict, Hint: rootHint, Message: fmt.Sprintf("the key store belongs to the root key %q, and this is %q", stored.Root, v.kms.ID()),
+		}
 	}
 	k := &keyset{version: stored.Version, epoch: stored.Epoch, plain: map[ref][32]byte{}, wrapped: map[ref][]byte{}}
 	for _, row := range stored.Rows {
 		p, err := v.kms.Unwrap(ctx, row.Wrapped, v.setAD(row.Name, row.Version))
 		if err != nil {
-			hint := rootHint
+			code, hint := muster.CodeUnavailable, rootHint
 			if own := (*muster.Error)(nil); errors.As(err, &own) {
-				hint = cmp.Or(own.Hint, rootHint) // of a KMS that knows better
+				code, hint = own.Code, cmp.Or(own.Hint, rootHint) // of a KMS that knows better
 			}
 			return nil, &muster.Error{
-				Code: muster.CodeUnavailable, Hint: hint, Cause: err,
+				Code: code, Hint: hint, Cause: err,
 				Message: fmt.Sprintf("the root key %q does not open the key %s/%d of this key store and deployment", v.kms.ID(), row.Name, row.Version),
 			}
 		}
 		if len(p) != 32 || row.Version < 1 {
-			return nil, muster.Errorf(muster.CodeUnavailable, "the key %s/%d of the key store is damaged", row.Name, row.Version)
+			return nil, muster.Errorf(muster.CodeConflict, "the key %s/%d of the key store is damaged", row.Name, row.Version)
 		}
 		r := ref{row.Name, row.Version}
 		k.plain[r], k.wrapped[r] = [32]byte(p), row.Wrapped
 		clear(p)
 	}
 	if !hmac.Equal(k.check(v.deployment), stored.Check) {
-		return nil, &muster.Error{Code: muster.CodeUnavailable, Hint: rootHint, Message: "the check value of the key store does not hold: a key is missing, added or altered"}
+		return nil, &muster.Error{Code: muster.CodeConflict, Hint: rootHint, Message: "the check value of the key store does not hold: a key is missing, added or altered"}
 	}
 	if k.epoch != k.newest(nameEpoch) || k.epoch == 0 {
-		return nil, muster.Errorf(muster.CodeUnavailable, "the key store has no key of its present epoch")
+		return nil, muster.Errorf(muster.CodeConflict, "the key store has no key of its present epoch")
 	}
 	return k, k.ready()
 }

@@ -131,7 +131,7 @@ func TestOtherDeploymentIsAnErrorAtOpen(t *testing.T) {
 	c := config(store, kms)
 	c.Deployment = "another"
 	_, err := vault.Open(t.Context(), c)
-	code(t, err, muster.CodeUnavailable)
+	code(t, err, muster.CodeUnavailable) // which is what a KMS says that opens nothing
 }
 
 func TestWrongRootKeyIsAnErrorAtOpen(t *testing.T) {
@@ -151,7 +151,7 @@ func TestWrongRootKeyIsAnErrorAtOpen(t *testing.T) {
 	open(t, config(store2, xorKMS(1)))
 	open(t, config(store2, xorKMS(1)))
 	_, err = vault.Open(t.Context(), config(store2, xorKMS(2)))
-	code(t, err, muster.CodeUnavailable)
+	code(t, err, muster.CodeConflict)
 	if !strings.Contains(err.Error(), "check value") {
 		t.Fatalf("not caught by the check value: %v", err)
 	}
@@ -192,7 +192,7 @@ func TestLostKeyOfTheSetIsAnErrorAtOpen(t *testing.T) {
 		if err := s.SwapSet(t.Context(), 0, damaged); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := vault.Open(t.Context(), config(s, kms)); muster.ErrorCode(err) != muster.CodeUnavailable {
+		if _, err := vault.Open(t.Context(), config(s, kms)); muster.ErrorCode(err) != muster.CodeConflict {
 			t.Fatalf("without %s: %v", set.Rows[i].Name, err)
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/durable"
+	"github.com/muster-cip/muster/outbound"
 	"github.com/muster-cip/muster/watchlist"
 )
 
@@ -196,7 +198,7 @@ func readConfig(path string) (Config, error) {
 		return Config{}, &muster.Error{Code: muster.CodeNotFound, Message: "no configuration at " + path, Hint: "muster init makes one"}
 	}
 	if err != nil {
-		return Config{}, err
+		return Config{}, unread(path, err)
 	}
 	if len(b) > maxConfig {
 		return Config{}, muster.Errorf(muster.CodeTooLarge, "%s is larger than a configuration may be", path)
@@ -290,6 +292,9 @@ func (c *Config) check() error {
 	if _, err := c.Lists.rules(); err != nil {
 		wrong = append(wrong, err.Error())
 	}
+	if _, err := outbound.New(outbound.Config{Allow: c.Out.Allow}); err != nil {
+		wrong = append(wrong, "out.allow: "+err.Error())
+	}
 	wrong = append(wrong, c.Ledger.check()...)
 	wrong = append(wrong, c.NATS.check()...)
 	wrong = append(wrong, c.Storage.check()...)
@@ -308,11 +313,24 @@ func (c *Config) lease() time.Duration {
 	return d
 }
 
+// unread is why a file that somebody named cannot be read: invalid where that somebody has
+// to change something.
+func unread(path string, err error) error {
+	if !durable.Barred(err) {
+		return err
+	}
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	return muster.Errorf(muster.CodeInvalid, "%s cannot be read: %w", path, err)
+}
+
 // secretFile reads a secret from a file: one line, the newline cut.
 func secretFile(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return "", err
+		return "", unread(path, err)
 	}
 	if len(b) > 64<<10 {
 		return "", muster.Errorf(muster.CodeTooLarge, "%s is larger than a secret may be", path)

@@ -183,7 +183,7 @@ func (c *LedgerConfig) mappers() (map[string]*ledger.Mapper, error) {
 func readMapper(path string) (*ledger.Mapper, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, unread(path, err)
 	}
 	m, err := ledger.ParseMapper(data)
 	if err != nil {

@@ -97,12 +97,12 @@ func newLogVerify(t terminal) *cobra.Command {
 func readFile(path string, max int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, unread(path, err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, max+1))
 	if err != nil {
-		return nil, err
+		return nil, unread(path, err)
 	}
 	if int64(len(b)) > max {
 		return nil, muster.Errorf(muster.CodeTooLarge, "%s is larger than %d bytes", path, max)

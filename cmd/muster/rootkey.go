@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -119,7 +118,7 @@ func kmsClient(c *Config, server, ca string) (*outbound.Client, error) {
 		o.Allow = append(o.Allow, net.JoinHostPort(u.Hostname(), port))
 	}
 	if ca != "" {
-		pem, err := os.ReadFile(ca)
+		pem, err := readFile(ca, 1<<20)
 		if err != nil {
 			return nil, err
 		}

@@ -437,7 +437,7 @@ func (h *house) sender() (contact.Sender, func(), error) {
 		}
 		secrets, err := outbound.ParseSecrets(secret)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, muster.Errorf(muster.CodeInvalid, "sms.secret_file: %s", err)
 		}
 		if ways[contact.Phone], err = contact.NewGateway(contact.GatewayConfig{URL: c.URL, Secrets: secrets, Client: h.out, Words: words, Clock: h.clock}); err != nil {
 			return nil, nil, err
