@@ -3,6 +3,7 @@ package endtoend
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +17,24 @@ type window struct {
 	slot        int
 	old         *process
 	from, until time.Time
+}
+
+// TestUpgradeAtOnce: three new processes start at once on the databases of the release
+// before. One brings them up, and none takes the others for a reason not to serve.
+func TestUpgradeAtOnce(t *testing.T) {
+	t.Parallel()
+	next := built.Program(t)
+	d := setup{binary: previous.Build(t), postgres: true}.make(t)
+	was := pgtest.One[int64](t, d.dsn, `SELECT max(version_id) FROM schema_version`)
+	d.binary = next
+	var started sync.WaitGroup
+	for n := range 3 {
+		started.Go(func() { d.beside(n) })
+	}
+	started.Wait()
+	if now := pgtest.One[int64](t, d.dsn, `SELECT max(version_id) FROM schema_version`); now <= was {
+		t.Errorf("schema %d to %d", was, now)
+	}
 }
 
 // TestRollingUpgrade: three processes of the release before are replaced one by one

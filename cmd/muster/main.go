@@ -56,9 +56,10 @@ func (e startError) Unwrap() error { return e.error }
 
 // stays says that the next start ends as this one did unless somebody changes something:
 // the configuration, the root key, which process has the store. A service manager tries
-// again what may pass by itself, such as a database that is away, and leaves this.
+// again what may pass by itself, such as a database that is away or another process that
+// was faster, and leaves this.
 func (e startError) stays() bool {
-	return !slices.Contains([]muster.Code{muster.CodeUnavailable, muster.CodeNoSpace, muster.CodeRateLimited, muster.CodeInternal}, muster.ErrorCode(e))
+	return !slices.Contains([]muster.Code{muster.CodeUnavailable, muster.CodeNoSpace, muster.CodeRateLimited, muster.CodeStale, muster.CodeInternal}, muster.ErrorCode(e))
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
