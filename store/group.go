@@ -59,25 +59,37 @@ func (db *DB) inTx(ctx context.Context, a *arrival, fn func(*Tx) error) error {
 	return j.err
 }
 
-// View runs fn on one snapshot. Its Tx refuses writes.
+// View runs fn on one snapshot. Its Tx refuses writes. Where PostgreSQL had closed the
+// connection while it was idle, which shows when fn asks the first time, fn runs again on
+// another.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	select {
 	case <-db.stop:
 		return muster.Errorf(muster.CodeUnavailable, "the store is closed")
 	default:
 	}
+	for tries := 0; ; tries++ {
+		if idle, err := db.view(ctx, fn); !idle || tries == db.conf.Readers {
+			return err
+		}
+	}
+}
+
+// view also reports whether the connection was one that had been closed while it was idle.
+func (db *DB) view(ctx context.Context, fn func(*Tx) error) (idle bool, err error) {
 	c, done, err := db.driver.reader(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer done()
 	if err := c.begin(ctx, true); err != nil {
-		return err
+		return false, err
 	}
 	defer c.rollback(ctx)
 	tx := &Tx{c: c, now: db.clock.now(), view: true}
 	defer func() { tx.over = true }()
-	return fn(tx)
+	err = fn(tx)
+	return c.idle(), err
 }
 
 // As gives a DB the type of a room's own: As[onboard.Tx](db) has the methods

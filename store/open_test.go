@@ -263,6 +263,33 @@ func TestLostConnection(t *testing.T) {
 	same(&bundle{T: t, db: again}, 2, func(ctx context.Context, tx *store.Tx) (int64, error) { return tx.LogSize(ctx) })
 }
 
+// TestNoReaderHearsOfAConnectionThatWasClosed while it was idle: a server that was started
+// again has closed all of them.
+func TestNoReaderHearsOfAConnectionThatWasClosed(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	ctx, db := t.Context(), open(t, store.Config{DSN: dsn})
+	var read func(beside int) error
+	read = func(beside int) error {
+		return db.View(ctx, func(tx *store.Tx) error {
+			if _, err := tx.LogSize(ctx); err != nil || beside == 0 {
+				return err
+			}
+			return read(beside - 1)
+		})
+	}
+	for range 3 {
+		if err := read(3); err != nil {
+			t.Fatal(err)
+		}
+		pgtest.Exec(t, dsn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`)
+	}
+	if err := read(3); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestWhoLeavesTakesNobodyAlong: of two who share a group on PostgreSQL one goes away
 // while a statement of theirs waits. The other's transaction is kept.
 func TestWhoLeavesTakesNobodyAlong(t *testing.T) {

@@ -182,6 +182,8 @@ type postgresConn struct {
 	waiting []error // for each statement of batch: the error where it affects no row
 	sent    int     // writes sent since begin
 	open    bool    // BEGIN was sent
+	heard   bool    // and answered
+	closed  bool    // while it was idle
 	saved   bool    // a savepoint is set
 	savedAt int     // how many statements wait before and with SAVEPOINT; -1: it was sent
 	failed  bool
@@ -189,7 +191,7 @@ type postgresConn struct {
 
 func (c *postgresConn) begin(_ context.Context, view bool) error {
 	c.reset()
-	c.sent, c.open, c.saved, c.failed = 0, false, false, false
+	c.sent, c.open, c.heard, c.closed, c.saved, c.failed = 0, false, false, false, false, false
 	if view {
 		c.queue(nil, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 	} else {
@@ -255,6 +257,7 @@ func (c *postgresConn) send(ctx context.Context) (pgx.BatchResults, error) {
 		if err != nil {
 			return r, err
 		}
+		c.heard = true
 		if none != nil && tag.RowsAffected() == 0 {
 			return r, none
 		}
@@ -271,6 +274,7 @@ func (c *postgresConn) end(r pgx.BatchResults, err error) error {
 		return nil
 	}
 	c.failed = true
+	c.closed = c.c.IsClosed() && !c.heard && !errors.Is(err, errSilent)
 	return postgresError(err)
 }
 
@@ -312,6 +316,7 @@ func (c *postgresConn) queries(ctx context.Context, asked []asked) error {
 func (c *postgresConn) mark() mark   { return mark{c.sent, len(c.waiting)} }
 func (c *postgresConn) broken() bool { return c.failed }
 func (c *postgresConn) lost() bool   { return c.c.IsClosed() }
+func (c *postgresConn) idle() bool   { return c.closed }
 
 func (c *postgresConn) undo(m mark) bool {
 	switch c.sent {

@@ -347,6 +347,7 @@ func (c *sqliteConn) mark() mark                  { return mark{sent: c.sent} }
 func (c *sqliteConn) undo(m mark) bool            { return c.sent == m.sent }
 func (c *sqliteConn) broken() bool                { return c.failed }
 func (c *sqliteConn) lost() bool                  { return false }
+func (c *sqliteConn) idle() bool                  { return false }
 
 func (c *sqliteConn) savepoint(context.Context) error {
 	if c.saved { // the one before has done its work

@@ -109,6 +109,8 @@ type conn interface {
 	broken() bool
 	// lost reports whether the connection is of no use any more.
 	lost() bool
+	// idle reports whether it was lost while nothing was under way, before begin.
+	idle() bool
 }
 
 // Clauses that PostgreSQL reads and SQLite, which has one writer, does not need: a
