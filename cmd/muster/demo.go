@@ -411,9 +411,10 @@ const lagos = `{"reference": "demo-lagos", "customer": {"kind": "individual", "n
 
 // walk takes one customer from post to active account through the API alone.
 func (d *demo) walk(ctx context.Context, api *client, h *house, s *summary) (string, error) {
-	now := time.Now().UTC().Format(time.RFC3339)
+	now := time.Now().UTC()
+	at := now.Format(time.RFC3339)
 	var a onboard.Answer
-	if _, err := api.call(ctx, http.MethodPost, "/v1/applications", []byte(fmt.Sprintf(lagos, now, now)), &a); err != nil {
+	if _, err := api.call(ctx, http.MethodPost, "/v1/applications", []byte(fmt.Sprintf(lagos, at, at)), &a); err != nil {
 		return "", err
 	}
 	step := func(what string) {
@@ -442,9 +443,10 @@ func (d *demo) walk(ctx context.Context, api *client, h *house, s *summary) (str
 		}
 		step(method + ": code typed back")
 	}
-	seen := onboard.EvidenceInput{Method: "document.manual", Input: json.RawMessage(`{"type": "passport", "issuer": "NG", "number": "A01234567",
-		"issued_on": "2022-03-01", "expires_on": "2032-02-28", "has_photo": true,
-		"attributes": {"name": "supports", "nationality": "supports"}, "shows": {"nationality": ["NG"]}}`)}
+	day := func(from int) string { return now.AddDate(0, 0, from).Format(time.DateOnly) }
+	seen := onboard.EvidenceInput{Method: "document.manual", Input: json.RawMessage(fmt.Sprintf(`{"type": "passport", "issuer": "NG", "number": "A01234567",
+		"issued_on": %q, "expires_on": %q, "has_photo": true,
+		"attributes": {"name": "supports", "nationality": "supports"}, "shows": {"nationality": ["NG"]}}`, day(-1000), day(1000)))}
 	if _, err := api.call(ctx, http.MethodPost, "/v1/applications/"+a.Application+"/evidence", seen, &a); err != nil {
 		return "", err
 	}

@@ -96,8 +96,9 @@ func sessionsWith(t *testing.T, more func(*testscript.Env) error) testscript.Par
 			e.Setenv("SHARED", shared)
 			// With the race detector a process sleeps a second before it ends: four hundred of them do here.
 			e.Setenv("GORACE", "atexit_sleep_ms=0")
-			e.Setenv("TODAY", time.Now().UTC().Format(time.DateOnly))
-			e.Setenv("LATER", time.Now().UTC().AddDate(0, 0, 300).Format(time.DateOnly))
+			for name, days := range map[string]int{"TODAY": 0, "SOON": 30, "LATER": 300} {
+				e.Setenv(name, time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly))
+			}
 			if more == nil {
 				return nil
 			}
