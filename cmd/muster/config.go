@@ -223,10 +223,15 @@ func readConfig(path string) (Config, error) {
 }
 
 // decodeConfig is strict: an unknown key is an error with its line.
-func decodeConfig(b []byte, c *Config) error {
+func decodeConfig(b []byte, c *Config) (err error) {
+	defer func() {
+		if recover() != nil { // the library's, of a tag where a list is to come
+			err = muster.Errorf(muster.CodeInvalid, "not a configuration")
+		}
+	}()
 	if err := yaml.UnmarshalWithOptions(b, c, yaml.Strict()); err != nil {
 		var at yaml.Error
-		if errors.As(err, &at) {
+		if errors.As(err, &at) && at.GetToken() != nil {
 			return muster.Errorf(muster.CodeInvalid, "line %d: %s", at.GetToken().Position.Line, at.GetMessage())
 		}
 		return muster.Errorf(muster.CodeInvalid, "not a configuration: %w", err)

@@ -12,7 +12,7 @@ import (
 func FuzzConfig(f *testing.F) {
 	for _, seed := range []string{
 		"", "listen: 127.0.0.1:8420\n", "mode: sandbox\norigin: a.example/sandbox\n", "origin: [a]\n", "unknown: 1\n",
-		"tls: {certificate: a}\n", "witnesses:\n  - {url: https://w.example, key: k}\n", "a: &a [*a]\n", "out: {allow: [\"[::1]:1\"]}\n", "\xff\xfe",
+		"tls: {certificate: a}\n", "witnesses:\n  - {url: https://w.example, key: k}\n", "a: &a [*a]\n", "out: {allow: [\"[::1]:1\"]}\n", "\xff\xfe", "witnesses: ! ",
 	} {
 		f.Add([]byte(seed))
 	}
