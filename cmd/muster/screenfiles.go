@@ -133,7 +133,7 @@ func screenBatch(x *screen.Index, in io.Reader, out io.Writer, threshold float64
 // line may be is cut, and screened as far as it goes.
 func readAsked(r *bufio.Reader, first bool) ([]screenAsked, error) {
 	var lines []screenAsked
-	for len(lines) < batchAtOnce {
+	for n := 0; len(lines) < batchAtOnce; n++ {
 		raw, err := r.ReadSlice('\n')
 		line := string(raw)
 		for errors.Is(err, bufio.ErrBufferFull) {
@@ -142,7 +142,7 @@ func readAsked(r *bufio.Reader, first bool) ([]screenAsked, error) {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
-		if first && len(lines) == 0 {
+		if first && n == 0 { // of the file
 			line = strings.TrimPrefix(line, "\ufeff")
 		}
 		line = strings.TrimRight(line, "\r\n")

@@ -47,7 +47,7 @@ func TestBatchLines(t *testing.T) {
 
 // FuzzBatch: every query is answered, in its place, with scores within bounds.
 func FuzzBatch(f *testing.F) {
-	for _, s := range []string{"", "Anton Nagibin\tindividual\n", "a\tb\tc\td\n\n\n", "\xff\xfe\t\x00", "\ufeff\t", strings.Repeat("Anton\n", 600)} {
+	for _, s := range []string{"", "Anton Nagibin\tindividual\n", "a\tb\tc\td\n\n\n", "\xff\xfe\t\x00", "\ufeff\t", "\n\ufeff", strings.Repeat("Anton\n", 600)} {
 		f.Add(s)
 	}
 	x := smallIndex(f)
