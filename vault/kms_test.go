@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -52,6 +53,11 @@ func awsKMS(t testing.TB, s *vaulttest.AWSKMS) *vault.AWSKMS {
 
 // awsCredentials are for servers of a test; nothing asks the machine for its own.
 func awsCredentials(t *testing.T) {
+	for _, set := range os.Environ() { // a profile, a bundle of certificates, an endpoint
+		if name, _, _ := strings.Cut(set, "="); strings.HasPrefix(name, "AWS_") {
+			t.Setenv(name, "")
+		}
+	}
 	for name, v := range map[string]string{
 		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_EC2_METADATA_DISABLED": "true",
 		"AWS_CONFIG_FILE": filepath.Join(t.TempDir(), "none"), "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(t.TempDir(), "none"),
