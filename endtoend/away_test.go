@@ -98,6 +98,55 @@ func TestPostgreSQLFailsOver(t *testing.T) {
 	t.Logf("%d applications, %d leaves", len(f.acks), a.Size)
 }
 
+// TestPostgreSQLFallsSilent: the first of two servers closes nothing and answers nothing,
+// and its standby is promoted. A process that starts goes to the second as soon as the
+// first has had its time to take a connection; in the long version one goes on that has
+// connections to the first. Nothing that was acknowledged is lost.
+func TestPostgreSQLFallsSilent(t *testing.T) {
+	t.Parallel()
+	first := pgtest.NewOwn(t)
+	second := first.Standby()
+	d := setup{postgres: true, database: func() string { return first.Either(second, first.Database()) }}.make(t)
+	p, l := d.start(nil), newLoad(t, 63)
+	hasty := *p.client
+	hasty.http = &http.Client{Timeout: 3 * time.Second}
+	stop := make(chan struct{})
+	var posting sync.WaitGroup
+	posting.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = l.post(&hasty, i) // what was not taken is posted again at the end
+			}
+		}
+	})
+	eventually(t, roundLasts, "a book to work with", func() bool { return l.acks.Load() > 30 })
+
+	first.Stop()
+	since, was := time.Now(), l.acks.Load()
+	second.Promote()
+	if soak() { // a silence is noticed after half a minute
+		eventually(t, roundLasts, "applications on the second server", func() bool { return l.acks.Load() > was+30 })
+	}
+	close(stop)
+	posting.Wait()
+	if !soak() {
+		p.kill()
+		p = d.start(nil)
+	}
+	l.settle(p.client)
+	t.Logf("on the second server %s after the silence began", time.Since(since))
+	first.Crash()
+
+	l.check(d, p.client)
+	p.stop()
+	if a := d.audit(); a.ByType["decision"] != len(l.known) {
+		t.Errorf("%d decisions in the log, %d applications acknowledged", a.ByType["decision"], len(l.known))
+	}
+}
+
 // TestPostgreSQLFull: the disk of the database has no room for more rows, and then none for
 // PostgreSQL's own log, which ends the server. Callers are told which of both it is, nothing
 // is kept by half, and all goes on once there is room again.

@@ -31,6 +31,9 @@ func parseDSN(dsn string) (*pgxpool.Config, error) {
 		return nil, muster.Errorf(muster.CodeInvalid, "the DSN of PostgreSQL cannot be read")
 	}
 	severalServers(conf.ConnConfig)
+	if len(otherServers(&conf.ConnConfig.Config)) > 0 && conf.PingTimeout == 0 {
+		conf.PingTimeout = conf.ConnConfig.ConnectTimeout // of a connection that was not used for a while
+	}
 	return conf, nil
 }
 

@@ -21,16 +21,39 @@ func Postmaster(t testing.TB) int {
 
 func (s *server) postmaster(t testing.TB) int {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, _, _ := strings.Cut(string(data), "\n")
-	pid, err := strconv.Atoi(first)
+	pid, err := s.pid()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return pid
+}
+
+func (s *server) pid() (int, error) {
+	data, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(data), "\n")
+	return strconv.Atoi(first)
+}
+
+// signal reaches the server and every process that it made, which are its children.
+func (s *server) signal(sig syscall.Signal) error {
+	first, err := s.pid()
+	if err != nil {
+		return err
+	}
+	_ = syscall.Kill(first, sig)
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", first, first))
+	if err != nil {
+		return err
+	}
+	for pid := range strings.FieldsSeq(string(children)) {
+		if n, err := strconv.Atoi(pid); err == nil {
+			_ = syscall.Kill(n, sig)
+		}
+	}
+	return nil
 }
 
 // One asks a database for one value.
@@ -120,23 +143,14 @@ func (o *Own) Start() {
 }
 
 // Stop stops all its processes where they are, until Continue: it is there, and silent.
-func (o *Own) Stop() { o.Helper(); o.signal(syscall.SIGSTOP) }
+func (o *Own) Stop() { o.Helper(); o.signal(syscall.SIGSTOP); o.s.stopped = true }
 
 // Continue has them go on.
-func (o *Own) Continue() { o.Helper(); o.signal(syscall.SIGCONT) }
+func (o *Own) Continue() { o.Helper(); o.signal(syscall.SIGCONT); o.s.stopped = false }
 
-// signal reaches the server and every process that it made, which are its children.
-func (o *Own) signal(s syscall.Signal) {
+func (o *Own) signal(sig syscall.Signal) {
 	o.Helper()
-	first := o.s.postmaster(o)
-	_ = syscall.Kill(first, s)
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", first, first))
-	if err != nil {
+	if err := o.s.signal(sig); err != nil {
 		o.Fatal(err)
-	}
-	for pid := range strings.FieldsSeq(string(children)) {
-		if n, err := strconv.Atoi(pid); err == nil {
-			_ = syscall.Kill(n, s)
-		}
 	}
 }

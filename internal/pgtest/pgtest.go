@@ -10,6 +10,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -71,6 +72,7 @@ type server struct {
 	missing   bool
 	err       error
 	databases atomic.Int64
+	stopped   bool
 }
 
 // running is the one server of the test binary: a test has no other place to share it.
@@ -152,8 +154,17 @@ func (s *server) up() error {
 	return s.run("pg_ctl", "-D", s.data(), "-w", "-l", filepath.Join(s.folder, "log"), "-o", options, "start")
 }
 
-// down ends it as a crash does.
+// down ends it as a crash does. Where it was stopped it does nothing more.
 func (s *server) down() error {
+	if s.stopped {
+		s.stopped = false
+		if err := errors.Join(s.signal(syscall.SIGQUIT), s.signal(syscall.SIGCONT)); err != nil {
+			return err
+		}
+		for s.run("pg_ctl", "-D", s.data(), "status") == nil {
+		}
+		return nil
+	}
 	return s.run("pg_ctl", "-D", s.data(), "-m", "immediate", "-w", "stop")
 }
 

@@ -28,7 +28,8 @@ func (o *Own) Promote() {
 	}
 }
 
-// Either is the DSN of a database of o's on whichever of both servers takes writes.
+// Either is the DSN of a database of o's on whichever of both servers takes writes. Each
+// has a second to take a connection.
 func (o *Own) Either(standby *Own, dsn string) string {
-	return dsn + "," + standby.s.folder + "&target_session_attrs=read-write"
+	return dsn + "," + standby.s.folder + "&target_session_attrs=read-write&connect_timeout=1"
 }
