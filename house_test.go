@@ -32,7 +32,7 @@ const testSupport = -1
 // ranks is the map of the house. A room imports rooms of a lower rank only, never
 // its own rank or above. A pattern that ends in * covers one folder per thing.
 var ranks = map[int]string{
-	0: "compact match durable outbound packs lists", // and the root
+	0: "compact match durable outbound packs lists strictyaml", // and the root
 	1: "policy screen lists/* measure verify/* gate vault tlog validate synthetic backup book objects",
 	2: "journal ledger ask",
 	3: "edge onboard review watch watchlist register retain export rotate programme staff oversight share",

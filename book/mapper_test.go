@@ -110,6 +110,7 @@ func TestAWrongMapper(t *testing.T) {
 	for text, want := range map[string]string{
 		"format: 2":                       "format is 1",
 		"format: 1\nname: x\nnonsense: 1": "line 3",
+		"format: 1\nname: x\ntables: ! ":  "not a mapper",
 		"format: 1\nname: x":              "tables are 1 to 16",
 		"format: 1\nname: x\ntables: [{file: '[', line: customer, lines: [{set: {since: a}}]}]":            "pattern",
 		"format: 1\nname: x\ntables: [{file: a.csv, line: owner, lines: [{set: {since: a}}]}]":             "customer, lease or access",

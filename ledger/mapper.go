@@ -14,9 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/strictyaml"
 )
 
 // Mappers are data: a file says how a line of somebody's log, or a document of somebody's
@@ -114,12 +113,8 @@ func ParseMapper(data []byte) (*Mapper, error) {
 		return nil, muster.Errorf(muster.CodeTooLarge, "a mapper has at most %d bytes", MaxMapperBytes)
 	}
 	var f mapperForm
-	if err := yaml.UnmarshalWithOptions(data, &f, yaml.Strict()); err != nil {
-		var at yaml.Error
-		if errors.As(err, &at) && at.GetToken() != nil {
-			return nil, muster.Errorf(muster.CodeInvalid, "line %d: %s", at.GetToken().Position.Line, at.GetMessage())
-		}
-		return nil, muster.Errorf(muster.CodeInvalid, "a mapper is a YAML file: %w", err)
+	if err := strictyaml.Decode(data, &f, "a mapper"); err != nil {
+		return nil, err
 	}
 	wrong := func(what string) (*Mapper, error) {
 		return nil, muster.Errorf(muster.CodeInvalid, "the mapper is wrong: %s", what)

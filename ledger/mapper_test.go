@@ -92,6 +92,7 @@ func TestMapperIsStrict(t *testing.T) {
 		"a field of Muster's":  {"action: api", "action: api, country: DE"},
 		"when of no pattern":   {"- set", "- when: {nobody: [x]}\n  set"},
 		"when of nothing":      {"- set", "- when: {user: []}\n  set"},
+		"a tag for a list":     {good, "times: ! "},
 		"no records":           {good[strings.Index(good, "records:"):], "records: []\n"},
 	} {
 		text := strings.Replace(good, edit[0], edit[1], 1)

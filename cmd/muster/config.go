@@ -12,11 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/muster-cip/muster"
 	"github.com/muster-cip/muster/durable"
 	"github.com/muster-cip/muster/outbound"
+	"github.com/muster-cip/muster/strictyaml"
 	"github.com/muster-cip/muster/watchlist"
 )
 
@@ -204,7 +203,7 @@ func readConfig(path string) (Config, error) {
 		return Config{}, muster.Errorf(muster.CodeTooLarge, "%s is larger than a configuration may be", path)
 	}
 	c := defaults(".")
-	if err := decodeConfig(b, &c); err != nil {
+	if err := strictyaml.Decode(b, &c, "a configuration"); err != nil {
 		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
 	for name, at := range c.environment() {
@@ -220,23 +219,6 @@ func readConfig(path string) (Config, error) {
 	}
 	c.placeRootKey(base)
 	return c, c.check()
-}
-
-// decodeConfig is strict: an unknown key is an error with its line.
-func decodeConfig(b []byte, c *Config) (err error) {
-	defer func() {
-		if recover() != nil { // the library's, of a tag where a list is to come
-			err = muster.Errorf(muster.CodeInvalid, "not a configuration")
-		}
-	}()
-	if err := yaml.UnmarshalWithOptions(b, c, yaml.Strict()); err != nil {
-		var at yaml.Error
-		if errors.As(err, &at) && at.GetToken() != nil {
-			return muster.Errorf(muster.CodeInvalid, "line %d: %s", at.GetToken().Position.Line, at.GetMessage())
-		}
-		return muster.Errorf(muster.CodeInvalid, "not a configuration: %w", err)
-	}
-	return nil
 }
 
 func (c *Config) check() error {

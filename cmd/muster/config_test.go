@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/muster-cip/muster"
+	"github.com/muster-cip/muster/strictyaml"
 )
 
 // FuzzConfig: a configuration is read or refused, never a panic, and what is read
@@ -21,7 +22,7 @@ func FuzzConfig(f *testing.F) {
 			return
 		}
 		c := defaults(".")
-		if err := decodeConfig(b, &c); err != nil {
+		if err := strictyaml.Decode(b, &c, "a configuration"); err != nil {
 			if muster.ErrorCode(err) != muster.CodeInvalid {
 				t.Fatalf("%v", err)
 			}
@@ -36,7 +37,7 @@ func FuzzConfig(f *testing.F) {
 func TestConfigNamesTheLine(t *testing.T) {
 	t.Parallel()
 	c := defaults(".")
-	err := decodeConfig([]byte("listen: 127.0.0.1:1\nlisten_to: everything\n"), &c)
+	err := strictyaml.Decode([]byte("listen: 127.0.0.1:1\nlisten_to: everything\n"), &c, "a configuration")
 	if e, ok := err.(*muster.Error); !ok || e.Code != muster.CodeInvalid || e.Message[:7] != "line 2:" {
 		t.Fatalf("%v", err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/muster-cip/muster/backup"
 	"github.com/muster-cip/muster/durable"
 	"github.com/muster-cip/muster/store"
+	"github.com/muster-cip/muster/strictyaml"
 	"github.com/muster-cip/muster/tlog"
 )
 
@@ -141,7 +142,7 @@ func (r *restoring) configuration(ctx context.Context, s *backup.Store, c *backu
 		return Config{}, err
 	}
 	conf := defaults(".")
-	if err := decodeConfig(text.Bytes(), &conf); err != nil {
+	if err := strictyaml.Decode(text.Bytes(), &conf, "a configuration"); err != nil {
 		return Config{}, err
 	}
 	postgres := slices.ContainsFunc(c.Files, func(f backup.File) bool { return f.Name == fileDataDump })
